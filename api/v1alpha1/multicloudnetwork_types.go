@@ -1,0 +1,353 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MultiCloudNetwork declares how pods in many clusters may talk.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=mcn,categories=multicloud
+type MultiCloudNetwork struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the wanted network.
+	// +required
+	Spec MultiCloudNetworkSpec `json:"spec"`
+
+	// status is what is true on the members.
+	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
+	Status MultiCloudNetworkStatus `json:"status,omitempty"`
+}
+
+// MultiCloudNetworkList is a list of networks.
+//
+// +kubebuilder:object:root=true
+type MultiCloudNetworkList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MultiCloudNetwork `json:"items"`
+}
+
+// Model says which rules a network follows.
+// +kubebuilder:validation:Enum=Flat;VLAN;Calico
+type Model string
+
+const (
+	// ModelFlat lets all pods of the network reach each other directly.
+	ModelFlat Model = "Flat"
+	// ModelVLAN has segments; a declared route is needed between them.
+	ModelVLAN Model = "VLAN"
+	// ModelCalico has Calico rules whose selectors mean pods of all the network's clusters.
+	ModelCalico Model = "Calico"
+)
+
+// Boundary says what happens to traffic of the network's pods that nothing permits.
+// +kubebuilder:validation:Enum=Closed;Open
+type Boundary string
+
+const (
+	// BoundaryClosed denies it.
+	BoundaryClosed Boundary = "Closed"
+	// BoundaryOpen leaves it alone, but for traffic between segments of a VLAN network.
+	BoundaryOpen Boundary = "Open"
+)
+
+// Membership says whether other networks may open the pods of this one.
+// +kubebuilder:validation:Enum=Shared;Exclusive
+type Membership string
+
+const (
+	// MembershipShared adds the permits of all networks that pick a pod.
+	MembershipShared Membership = "Shared"
+	// MembershipExclusive means that only this network opens its pods.
+	MembershipExclusive Membership = "Exclusive"
+)
+
+// LocalPolicies says how our permits meet the policies that a cluster's own users wrote.
+// +kubebuilder:validation:Enum=Honor;Override
+type LocalPolicies string
+
+const (
+	// LocalPoliciesHonor lets our permits step aside (Calico's Pass), so that the cluster's own policies still decide.
+	LocalPoliciesHonor LocalPolicies = "Honor"
+	// LocalPoliciesOverride makes our permits final (Calico's Allow).
+	LocalPoliciesOverride LocalPolicies = "Override"
+)
+
+// UpdateMode says whether changes are written.
+// +kubebuilder:validation:Enum=Automatic;Held
+type UpdateMode string
+
+const (
+	// UpdatesAutomatic writes changes as they come.
+	UpdatesAutomatic UpdateMode = "Automatic"
+	// UpdatesHeld freezes policies; the addresses in sets keep flowing.
+	UpdatesHeld UpdateMode = "Held"
+)
+
+// DeletionPolicy says what the removal of an object does to what we wrote for it.
+// +kubebuilder:validation:Enum=Delete;Orphan
+type DeletionPolicy string
+
+const (
+	// DeletionDelete removes it from every member.
+	DeletionDelete DeletionPolicy = "Delete"
+	// DeletionOrphan leaves it in place, in force and no longer ours.
+	DeletionOrphan DeletionPolicy = "Orphan"
+)
+
+// RouteScope says between which clusters a route opens flows.
+// +kubebuilder:validation:Enum=Network;SameCluster
+type RouteScope string
+
+const (
+	// RouteScopeNetwork opens flows between all the network's clusters.
+	RouteScopeNetwork RouteScope = "Network"
+	// RouteScopeSameCluster opens only flows with both ends in one cluster.
+	RouteScopeSameCluster RouteScope = "SameCluster"
+)
+
+// MultiCloudNetworkSpec is the wanted network.
+type MultiCloudNetworkSpec struct {
+	// clusters picks the members that the network spans.
+	// +required
+	Clusters ClusterSelection `json:"clusters"`
+
+	// model says which rules the network follows; the block of the same name holds them.
+	// +required
+	Model Model `json:"model"`
+
+	// flat is the Flat model's block.
+	// +optional
+	Flat *FlatSpec `json:"flat,omitempty"`
+
+	// vlan is the VLAN model's block.
+	// +optional
+	VLAN *VLANSpec `json:"vlan,omitempty"`
+
+	// calico is the Calico model's block.
+	// +optional
+	Calico *CalicoSpec `json:"calico,omitempty"`
+
+	// routes open flows between segments, and between segments and the rest of the world (Flat and VLAN). A route is one-way for
+	// new connections, replies pass, and routes are never transitive. At least one of its ends consists of segments of this network.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	Routes []Route `json:"routes,omitempty"`
+
+	// boundary says what happens to traffic of the network's pods that nothing permits. Default: Open for Flat, Closed for VLAN
+	// and Calico; status.boundary shows the one in force.
+	// +optional
+	Boundary Boundary `json:"boundary,omitempty"`
+
+	// membership Exclusive means that only this network opens its pods; Shared adds the permits of all networks that pick them.
+	// +optional
+	// +kubebuilder:default=Shared
+	Membership Membership `json:"membership,omitempty"`
+
+	// localPolicies Honor lets the cluster's own policies still decide over what this network permits; Override makes our permits
+	// final. Our denials are final in both. Not with the Calico model, whose actions are literal.
+	// +optional
+	// +kubebuilder:default=Honor
+	LocalPolicies LocalPolicies `json:"localPolicies,omitempty"`
+
+	// stagedClusters picks members on which the network's policies are written as Calico's Staged kinds: visible in flow logs,
+	// without effect on traffic. An empty selector ({}) stages everywhere.
+	// +optional
+	StagedClusters *metav1.LabelSelector `json:"stagedClusters,omitempty"`
+
+	// updates Held freezes the network's policies on every member; the addresses in its sets keep flowing.
+	// +optional
+	// +kubebuilder:default=Automatic
+	Updates UpdateMode `json:"updates,omitempty"`
+
+	// deletionPolicy says whether deleting the network removes what was written for it, or leaves it in force.
+	// +optional
+	// +kubebuilder:default=Delete
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+}
+
+// ClusterSelection picks members.
+type ClusterSelection struct {
+	// selector picks MemberClusters by label; {} picks all of them.
+	// +required
+	Selector metav1.LabelSelector `json:"selector"`
+
+	// maxUnavailable is how many of the selected clusters may be without the network while it still counts as Ready.
+	// +optional
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	MaxUnavailable int32 `json:"maxUnavailable,omitempty"`
+}
+
+// PodSelection picks pods in the network's clusters. Both selectors mean what they mean in a Kubernetes NetworkPolicy peer.
+type PodSelection struct {
+	// namespaceSelector picks namespaces by label; {} picks all of them.
+	// +required
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector"`
+
+	// podSelector picks pods in those namespaces by label; absent or {} picks all of them.
+	// +optional
+	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
+}
+
+// FlatSpec is the Flat model: one segment, named "flat".
+type FlatSpec struct {
+	// pods picks the network's pods.
+	// +required
+	Pods PodSelection `json:"pods"`
+}
+
+// VLANSpec is the VLAN model.
+type VLANSpec struct {
+	// segments are the VLANs. Pods of one segment reach each other in all the network's clusters.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=128
+	Segments []Segment `json:"segments"`
+}
+
+// Segment is a named group of a network's pods, or a subnet outside Kubernetes, or both.
+type Segment struct {
+	// name identifies the segment in routes: a DNS label.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+
+	// id is the VLAN ID that the segment corresponds to (IEEE 802.1Q: 1 to 4094). It is documentation: Calico tags no frames.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4094
+	ID int32 `json:"id,omitempty"`
+
+	// pods picks the segment's pods.
+	// +optional
+	Pods *PodSelection `json:"pods,omitempty"`
+
+	// cidrs are subnets outside Kubernetes that belong to the segment, a real VLAN for example.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	CIDRs []CIDR `json:"cidrs,omitempty"`
+}
+
+// CIDR is an IPv4 or IPv6 prefix in canonical form, without host bits: 10.1.0.0/16, 2001:db8::/32.
+// +kubebuilder:validation:MaxLength=43
+type CIDR string
+
+// Route opens flows from some peers to others.
+type Route struct {
+	// name identifies the route: a DNS label.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+
+	// scope SameCluster opens only flows with both ends in one cluster.
+	// +optional
+	// +kubebuilder:default=Network
+	Scope RouteScope `json:"scope,omitempty"`
+
+	// from are the peers that open connections.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	From []Peer `json:"from"`
+
+	// to are the peers that accept them.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	To []Peer `json:"to"`
+
+	// ports are the destination ports that the route opens; absent means any traffic.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Ports []RoutePort `json:"ports,omitempty"`
+}
+
+// Peer is one end of a route: exactly one of segment, pods, cidrs, nodes.
+type Peer struct {
+	// segment names a segment of this network. A Flat network has one, named "flat".
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Segment string `json:"segment,omitempty"`
+
+	// pods picks pods of the network's clusters, whether or not they are in a segment.
+	// +optional
+	Pods *PodSelection `json:"pods,omitempty"`
+
+	// cidrs are plain addresses. They also match pods that have such an address, and never make a pod a member of the network.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	CIDRs []CIDR `json:"cidrs,omitempty"`
+
+	// except are subnets taken out of cidrs.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Except []CIDR `json:"except,omitempty"`
+
+	// nodes means the node and tunnel addresses of the network's clusters: NodePorts, load balancers, host-networked pods.
+	// +optional
+	Nodes *NodesPeer `json:"nodes,omitempty"`
+}
+
+// NodesPeer is the peer that means all nodes. It has no fields yet.
+type NodesPeer struct{}
+
+// RouteProtocol is a protocol that a route opens.
+// +kubebuilder:validation:Enum=TCP;UDP;SCTP;ICMP
+type RouteProtocol string
+
+const (
+	// RouteProtocolTCP is TCP.
+	RouteProtocolTCP RouteProtocol = "TCP"
+	// RouteProtocolUDP is UDP.
+	RouteProtocolUDP RouteProtocol = "UDP"
+	// RouteProtocolSCTP is SCTP.
+	RouteProtocolSCTP RouteProtocol = "SCTP"
+	// RouteProtocolICMP is ICMP, and ICMPv6 where a cluster has IPv6.
+	RouteProtocolICMP RouteProtocol = "ICMP"
+)
+
+// RoutePort is a destination port or a range of them.
+type RoutePort struct {
+	// protocol is the protocol.
+	// +required
+	Protocol RouteProtocol `json:"protocol"`
+
+	// port is the port, or the first of a range; absent means all ports of the protocol.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port *int32 `json:"port,omitempty"`
+
+	// endPort is the last port of a range.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	EndPort *int32 `json:"endPort,omitempty"`
+}

@@ -1,0 +1,48 @@
+package v1alpha1
+
+// Names that other programs may rely on. They are part of the API: changing one is a breaking change.
+const (
+	// CleanupFinalizer holds a MultiCloudNetwork, a MemberCluster and a member's Secret until what we wrote is removed.
+	CleanupFinalizer = "multicloud.network/cleanup"
+
+	// FieldManager is the field manager of everything we write, on the hub and on members. Argo CD users name it in
+	// managedFieldsManagers.
+	FieldManager = "multicloud-network-operator"
+
+	// ContentHashAnnotation holds the hash of the content that we last wrote to an object.
+	ContentHashAnnotation = "multicloud.network/content-hash"
+
+	// OwnerLabel holds the owner ID of the operator that wrote an object; it never touches an object with another one.
+	OwnerLabel = "multicloud.network/owner"
+
+	// NetworkLabel holds the name of the MultiCloudNetwork that an object was compiled from. Shared objects do not carry it.
+	NetworkLabel = "multicloud.network/network"
+
+	// GroupLabel holds the group that a GlobalNetworkSet's addresses belong to. Compiled rules select sets by it.
+	GroupLabel = "multicloud.network/group"
+
+	// SourceClusterLabel holds the member whose addresses a GlobalNetworkSet holds.
+	SourceClusterLabel = "multicloud.network/source-cluster"
+
+	// ExcludeLabel on a namespace keeps its pods out of every network's subjects. It counts by presence, whatever its value.
+	ExcludeLabel = "multicloud.network/exclude"
+
+	// FlatSegment is the name of the one segment that a Flat network has.
+	FlatSegment = "flat"
+
+	// DefaultTier is the Calico tier that holds all compiled policies (flag --tier).
+	DefaultTier = "multicloud"
+
+	// DefaultTierOrder is that tier's order (flag --tier-order): after Calico's own tier (100), before ClusterNetworkPolicy's
+	// Admin tier (1000).
+	DefaultTierOrder = 500
+
+	// DefaultNamespace is where the operator and its members' Secrets live (flag --namespace).
+	DefaultNamespace = "multicloud-network-system"
+)
+
+// DefaultExcludedNamespaces returns the namespaces whose pods are never a subject (flag --excluded-namespaces). The operator's own
+// namespace is added to them.
+func DefaultExcludedNamespaces() []string {
+	return []string{"calico-apiserver", "calico-system", "kube-system", "tigera-operator"}
+}
