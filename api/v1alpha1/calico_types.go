@@ -28,6 +28,13 @@ const (
 )
 
 // CalicoPolicy is one policy of the Calico model.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.ingress) || 'Ingress' in self.types",fieldPath=".types",message="ingress has rules, so types must hold Ingress: add it, or remove ingress"
+// +kubebuilder:validation:XValidation:rule="!has(self.egress) || 'Egress' in self.types",fieldPath=".types",message="egress has rules, so types must hold Egress: add it, or remove egress"
+// +kubebuilder:validation:XValidation:rule="!has(self.ingress) || self.ingress.all(r, !has(r.source) || !has(r.source.ports) || r.source.ports.all(p, type(p) == int || p < 'a'))",fieldPath=".ingress",message="a named port in an ingress rule's source.ports: a name is known only for the policy's own pods, so write the number, or name it in destination.ports"
+// +kubebuilder:validation:XValidation:rule="!has(self.ingress) || self.ingress.all(r, !has(r.source) || !has(r.source.notPorts) || r.source.notPorts.all(p, type(p) == int || p < 'a'))",fieldPath=".ingress",message="a named port in an ingress rule's source.notPorts: a name is known only for the policy's own pods, so write the number, or name it in destination.notPorts"
+// +kubebuilder:validation:XValidation:rule="!has(self.egress) || self.egress.all(r, !has(r.destination) || !has(r.destination.ports) || r.destination.ports.all(p, type(p) == int || p < 'a'))",fieldPath=".egress",message="a named port in an egress rule's destination.ports: a name is known only for the policy's own pods, so write the number that the destination listens on"
+// +kubebuilder:validation:XValidation:rule="!has(self.egress) || self.egress.all(r, !has(r.destination) || !has(r.destination.notPorts) || r.destination.notPorts.all(p, type(p) == int || p < 'a'))",fieldPath=".egress",message="a named port in an egress rule's destination.notPorts: a name is known only for the policy's own pods, so write the number that the destination listens on"
 type CalicoPolicy struct {
 	// name identifies the policy: a DNS label.
 	// +required
@@ -84,6 +91,16 @@ const (
 )
 
 // Rule is a rule with Calico's field names and meaning, except that its selectors mean pods of all the network's clusters.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.protocol) || (type(self.protocol) == int ? self.protocol >= 1 && self.protocol <= 255 : self.protocol in ['TCP', 'UDP', 'SCTP', 'UDPLite', 'ICMP', 'ICMPv6'])",fieldPath=".protocol",message="unknown protocol: write TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 1 to 255"
+// +kubebuilder:validation:XValidation:rule="!has(self.notProtocol) || (type(self.notProtocol) == int ? self.notProtocol >= 1 && self.notProtocol <= 255 : self.notProtocol in ['TCP', 'UDP', 'SCTP', 'UDPLite', 'ICMP', 'ICMPv6'])",fieldPath=".notProtocol",message="unknown protocol: write TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 1 to 255"
+// +kubebuilder:validation:XValidation:rule="!has(self.source) || !(has(self.source.ports) || has(self.source.notPorts)) || (has(self.protocol) && !has(self.notProtocol) && (type(self.protocol) == int ? self.protocol in [6, 17, 132] : self.protocol in ['TCP', 'UDP', 'SCTP']))",fieldPath=".source",message="ports and notPorts need a protocol that has ports: write protocol: TCP, UDP or SCTP in the rule, and no notProtocol"
+// +kubebuilder:validation:XValidation:rule="!has(self.destination) || !(has(self.destination.ports) || has(self.destination.notPorts)) || (has(self.protocol) && !has(self.notProtocol) && (type(self.protocol) == int ? self.protocol in [6, 17, 132] : self.protocol in ['TCP', 'UDP', 'SCTP']))",fieldPath=".destination",message="ports and notPorts need a protocol that has ports: write protocol: TCP, UDP or SCTP in the rule, and no notProtocol"
+// +kubebuilder:validation:XValidation:rule="!has(self.icmp) || (has(self.protocol) && type(self.protocol) == string && self.protocol in ['ICMP', 'ICMPv6'])",fieldPath=".icmp",message="icmp narrows protocol ICMP or ICMPv6: write one of them in protocol, by name"
+// +kubebuilder:validation:XValidation:rule="!has(self.icmp) || has(self.icmp.type)",fieldPath=".icmp",message="icmp needs a type, and code is a code of that type: write icmp: {type: 8}, or leave icmp out to match every type"
+// +kubebuilder:validation:XValidation:rule="!has(self.notICMP)",fieldPath=".notICMP",message="notICMP is not supported, because it would let the other family's ICMP through: write a Deny rule with icmp before an Allow rule without it"
+// +kubebuilder:validation:XValidation:rule="!has(self.ipVersion)",fieldPath=".ipVersion",message="ipVersion is not supported, because rules are compiled for each family that a cluster has: remove it, and write nets: [0.0.0.0/0] or nets: ['::/0'] where a rule must match one family"
+// +kubebuilder:validation:XValidation:rule="!has(self.http)",fieldPath=".http",message="http is not supported, because it needs Calico's application layer policy on every cluster: write protocol: TCP and destination.ports here, and match paths and methods in your ingress or service mesh"
 type Rule struct {
 	// action is what the rule does with the traffic that it matches.
 	// +required
@@ -138,6 +155,15 @@ type ICMPMatch struct {
 }
 
 // EntityRule is one end of a rule. Everything that is present must match; an end without any field matches all traffic.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.namespaceSelector) || !self.namespaceSelector.contains('global(')",fieldPath=".namespaceSelector",message="global() selects Calico's global sets and hosts, which differ between clusters: write nets for addresses, or all() for the pods of every namespace"
+// +kubebuilder:validation:XValidation:rule="!has(self.selector) || !self.selector.contains('global(')",fieldPath=".selector",message="global() selects Calico's global sets and hosts, which differ between clusters: write nets for addresses, or all() for all pods"
+// +kubebuilder:validation:XValidation:rule="!has(self.notNets) || !self.notNets.exists(n, n in ['0.0.0.0/0', '::/0'])",fieldPath=".notNets",message="notNets holds every address of a family, so that the rule would match none of it, and Calico refuses that: remove the rule, or write the subnets that are meant"
+// +kubebuilder:validation:XValidation:rule="!has(self.notSelector)",fieldPath=".notSelector",message="notSelector is not supported, because it also matches everything outside the clusters, and their sets of addresses cannot say that: write the negation in selector (app != 'web'), or a rule with the opposite action before this one"
+// +kubebuilder:validation:XValidation:rule="!has(self.services)",fieldPath=".services",message="services is not supported, because a Service is known in its own cluster only: write selector and namespaceSelector of the pods behind it, and ports"
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceAccounts)",fieldPath=".serviceAccounts",message="serviceAccounts is not supported, because identity is federated by pod and namespace labels: write selector and namespaceSelector; Calico's label projectcalico.org/serviceaccount is not federated"
+// +kubebuilder:validation:XValidation:rule="!has(self.ports) || self.ports.all(p, type(p) == string || (p >= 0 && p <= 65535))",fieldPath=".ports",message="a port is outside 0 to 65535: write a number in that range, a range as '8000:8100', or the name of a container port"
+// +kubebuilder:validation:XValidation:rule="!has(self.notPorts) || self.notPorts.all(p, type(p) == string || (p >= 0 && p <= 65535))",fieldPath=".notPorts",message="a port is outside 0 to 65535: write a number in that range, a range as '8000:8100', or the name of a container port"
 type EntityRule struct {
 	// selector picks pods by label, in Calico's selector language: app == 'web' && has(tier).
 	// +optional
@@ -170,6 +196,8 @@ type EntityRule struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:XIntOrString
+	// +kubebuilder:validation:items:Pattern=`^([0-9]{1,5}:[0-9]{1,5}|[a-z]([-a-z0-9]{0,13}[a-z0-9])?)$`
 	Ports []intstr.IntOrString `json:"ports,omitempty"`
 
 	// notPorts are ports that the rule does not match.
@@ -177,6 +205,8 @@ type EntityRule struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:XIntOrString
+	// +kubebuilder:validation:items:Pattern=`^([0-9]{1,5}:[0-9]{1,5}|[a-z]([-a-z0-9]{0,13}[a-z0-9])?)$`
 	NotPorts []intstr.IntOrString `json:"notPorts,omitempty"`
 
 	// notSelector is refused: see its message.

@@ -9,6 +9,16 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=mcm,categories=multicloud
+// +kubebuilder:printcolumn:name="Provider",type=string,JSONPath=`.status.cloud.provider`,description="Where the cluster runs."
+// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.status.cloud.region`,description="The region of most of its nodes."
+// +kubebuilder:printcolumn:name="Calico",type=string,JSONPath=`.status.calico.version`,description="Calico's version."
+// +kubebuilder:printcolumn:name="CNI",type=string,JSONPath=`.status.calico.cni`,description="The plugin that gives pods their addresses."
+// +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`,description="Managed, or Source: only read."
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether networks can be in force there."
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why; each reason has a heading in docs/troubleshooting.md."
+// +kubebuilder:printcolumn:name="Stale-Since",type=date,JSONPath=`.status.staleSince`,description="How long the operator has not seen the cluster; empty while it sees it."
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes a label value on the members, so it must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit; write '-' instead of '.'"
 type MemberCluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -55,6 +65,8 @@ const (
 )
 
 // MemberClusterSpec says how to reach a cluster and what may be done there.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.clusterID) || (has(self.clusterID) && self.clusterID == oldSelf.clusterID)",message="clusterID is neither changed nor removed once it is set, because another cluster would get this one's policies: write the old ID again, or delete this MemberCluster and register the other cluster under a new one"
 type MemberClusterSpec struct {
 	// access is how the operator reaches the cluster.
 	// +required
@@ -87,6 +99,8 @@ type MemberClusterSpec struct {
 }
 
 // Access is how the operator reaches a cluster: exactly one of its fields.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.kubeconfig) != has(self.local)",message="access is exactly one of kubeconfig and local: write kubeconfig: {secretRef: {name: ...}} for another cluster, local: {} for the hub itself"
 type Access struct {
 	// kubeconfig is a kubeconfig in a Secret on the hub.
 	// +optional

@@ -4,11 +4,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MultiCloudNetwork declares how pods in many clusters may talk.
+// MultiCloudNetwork declares how pods in many clusters may talk. Its clusters are the MemberClusters that spec.clusters selects; its
+// pods are those that its segments, or its Calico policies, pick there.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=mcn,categories=multicloud
+// +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.spec.model`,description="The rules that the network follows."
+// +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.status.mode`,description="Whether its policies have effect: Enforced, Staged or Mixed."
+// +kubebuilder:printcolumn:name="Clusters",type=string,JSONPath=`.status.summary.clusters`,description="Programmed clusters of those selected."
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the network is in force."
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why; each reason has a heading in docs/troubleshooting.md."
+// +kubebuilder:printcolumn:name="Boundary",type=string,priority=1,JSONPath=`.status.boundary`,description="What happens to traffic that nothing permits."
+// +kubebuilder:printcolumn:name="Pods",type=integer,priority=1,JSONPath=`.status.summary.pods`,description="Pods of the network, in all its clusters."
+// +kubebuilder:printcolumn:name="Shared",type=integer,priority=1,JSONPath=`.status.summary.sharedPods`,description="Those of its pods that another network picks too."
+// +kubebuilder:printcolumn:name="Stale",type=integer,priority=1,JSONPath=`.status.summary.unreachable`,description="Clusters that the operator cannot reach."
+// +kubebuilder:printcolumn:name="Held",type=integer,priority=1,JSONPath=`.status.summary.held`,description="Clusters that take no changes because of updates Held."
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes part of policy names, so it must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit; write '-' instead of '.'"
 type MultiCloudNetwork struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -112,6 +125,18 @@ const (
 )
 
 // MultiCloudNetworkSpec is the wanted network.
+//
+// +kubebuilder:validation:XValidation:rule="self.model != 'Flat' || has(self.flat)",fieldPath=".model",message="model Flat needs its block: write flat: {pods: {namespaceSelector: {...}}}"
+// +kubebuilder:validation:XValidation:rule="self.model != 'VLAN' || has(self.vlan)",fieldPath=".model",message="model VLAN needs its block: write vlan: {segments: [...]}"
+// +kubebuilder:validation:XValidation:rule="self.model != 'Calico' || has(self.calico)",fieldPath=".model",message="model Calico needs its block: write calico: {policies: [...]}"
+// +kubebuilder:validation:XValidation:rule="self.model == 'Flat' || !has(self.flat)",fieldPath=".flat",message="flat is the block of model Flat: remove it, or write model: Flat"
+// +kubebuilder:validation:XValidation:rule="self.model == 'VLAN' || !has(self.vlan)",fieldPath=".vlan",message="vlan is the block of model VLAN: remove it, or write model: VLAN"
+// +kubebuilder:validation:XValidation:rule="self.model == 'Calico' || !has(self.calico)",fieldPath=".calico",message="calico is the block of model Calico: remove it, or write model: Calico"
+// +kubebuilder:validation:XValidation:rule="self.model != 'Calico' || !has(self.routes)",fieldPath=".routes",message="routes belong to the models Flat and VLAN: with model Calico write the flows as rules in calico.policies"
+// +kubebuilder:validation:XValidation:rule="self.model != 'Calico' || !has(self.localPolicies) || self.localPolicies != 'Override'",fieldPath=".localPolicies",message="localPolicies Override is not for model Calico, whose actions are literal: remove it, and write action: Allow where a rule must be final, action: Pass where the cluster's own policies decide"
+// +kubebuilder:validation:XValidation:rule="self.model != 'Flat' || !has(self.routes) || self.routes.all(r, r.from.all(p, !has(p.segment) || p.segment == 'flat') && r.to.all(p, !has(p.segment) || p.segment == 'flat'))",fieldPath=".routes",message="a route names an unknown segment: a Flat network has one segment, so write segment: flat"
+// +kubebuilder:validation:XValidation:rule="!has(self.vlan) || !has(self.routes) || [self.vlan.segments.map(s, s.name)].all(names, self.routes.all(r, r.from.all(p, !has(p.segment) || p.segment in names)))",fieldPath=".routes",message="from names an unknown segment: write the name of one of vlan.segments, or add the segment there"
+// +kubebuilder:validation:XValidation:rule="!has(self.vlan) || !has(self.routes) || [self.vlan.segments.map(s, s.name)].all(names, self.routes.all(r, r.to.all(p, !has(p.segment) || p.segment in names)))",fieldPath=".routes",message="to names an unknown segment: write the name of one of vlan.segments, or add the segment there"
 type MultiCloudNetworkSpec struct {
 	// clusters picks the members that the network spans.
 	// +required
@@ -206,7 +231,9 @@ type FlatSpec struct {
 	Pods PodSelection `json:"pods"`
 }
 
-// VLANSpec is the VLAN model.
+// VLANSpec is the VLAN model: segments, and nothing between them but what routes open.
+//
+// +kubebuilder:validation:XValidation:rule="self.segments.filter(s, has(s.id)).map(s, s.id).all(i, self.segments.exists_one(s, has(s.id) && s.id == i))",fieldPath=".segments",message="two segments have the same id: give each VLAN ID to one segment, or leave id out"
 type VLANSpec struct {
 	// segments are the VLANs. Pods of one segment reach each other in all the network's clusters.
 	// +required
@@ -218,6 +245,8 @@ type VLANSpec struct {
 }
 
 // Segment is a named group of a network's pods, or a subnet outside Kubernetes, or both.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.pods) || has(self.cidrs)",message="a segment needs pods, cidrs or both: write pods: {namespaceSelector: {...}} for pods, cidrs: [...] for a subnet outside Kubernetes"
 type Segment struct {
 	// name identifies the segment in routes: a DNS label.
 	// +required
@@ -244,11 +273,16 @@ type Segment struct {
 	CIDRs []CIDR `json:"cidrs,omitempty"`
 }
 
-// CIDR is an IPv4 or IPv6 prefix in canonical form, without host bits: 10.1.0.0/16, 2001:db8::/32.
+// CIDR is an IPv4 or IPv6 prefix without host bits: 10.1.0.0/16, 2001:db8::/32, 192.0.2.7/32. IPv4-mapped addresses and zones are
+// refused.
+//
 // +kubebuilder:validation:MaxLength=43
+// +kubebuilder:validation:XValidation:rule="cidr(self) == cidr(self).masked()",message="not a CIDR without host bits: write the network address and its prefix length, 10.1.0.0/16 or 2001:db8::/32, and 192.0.2.7/32 for one address; not an IPv4-mapped address, a zone or leading zeros"
 type CIDR string
 
 // Route opens flows from some peers to others.
+//
+// +kubebuilder:validation:XValidation:rule="self.from.all(p, has(p.segment)) || self.to.all(p, has(p.segment))",message="one end of a route must be this network's: make every peer of from, or every peer of to, a segment, and split a route that mixes them into two"
 type Route struct {
 	// name identifies the route: a DNS label.
 	// +required
@@ -285,6 +319,9 @@ type Route struct {
 }
 
 // Peer is one end of a route: exactly one of segment, pods, cidrs, nodes.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.segment) ? 1 : 0) + (has(self.pods) ? 1 : 0) + (has(self.cidrs) ? 1 : 0) + (has(self.nodes) ? 1 : 0) == 1",message="a peer is exactly one of segment, pods, cidrs and nodes: write several peers for several of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.except) || has(self.cidrs)",message="except takes subnets out of cidrs: write the cidrs beside it, or remove it"
 type Peer struct {
 	// segment names a segment of this network. A Flat network has one, named "flat".
 	// +optional
@@ -334,6 +371,10 @@ const (
 )
 
 // RoutePort is a destination port or a range of them.
+//
+// +kubebuilder:validation:XValidation:rule="self.protocol != 'ICMP' || !(has(self.port) || has(self.endPort))",message="ICMP has no ports: remove port and endPort, or write protocol TCP, UDP or SCTP"
+// +kubebuilder:validation:XValidation:rule="!has(self.endPort) || has(self.port)",message="endPort is the end of a range: write port, its first port, too"
+// +kubebuilder:validation:XValidation:rule="!has(self.endPort) || !has(self.port) || self.endPort >= self.port",message="endPort is below port: write the lower port in port and the higher one in endPort"
 type RoutePort struct {
 	// protocol is the protocol.
 	// +required
