@@ -43,7 +43,7 @@ type CalicoPolicy struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name"`
 
-	// order places the policy: lower comes first.
+	// order places the policy, from 0 to 999; the lowest comes first.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=999
@@ -102,15 +102,16 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.ipVersion)",fieldPath=".ipVersion",message="ipVersion is not supported, because rules are compiled for each family that a cluster has: remove it, and write nets: [0.0.0.0/0] or nets: ['::/0'] where a rule must match one family"
 // +kubebuilder:validation:XValidation:rule="!has(self.http)",fieldPath=".http",message="http is not supported, because it needs Calico's application layer policy on every cluster: write protocol: TCP and destination.ports here, and match paths and methods in your ingress or service mesh"
 type Rule struct {
-	// action is what the rule does with the traffic that it matches.
+	// action is what the rule does with the traffic that it matches: Allow, Deny, Pass (leave it to the cluster's own policies) or Log (and
+	// go on to the next rule).
 	// +required
 	Action RuleAction `json:"action"`
 
-	// protocol is the protocol that the rule matches: TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 1 to 255.
+	// protocol is the protocol that the rule matches: TCP, UDP, SCTP, UDPLite, ICMP, ICMPv6 or a number from 1 to 255; absent means any.
 	// +optional
 	Protocol *intstr.IntOrString `json:"protocol,omitempty"`
 
-	// notProtocol is the protocol that the rule does not match.
+	// notProtocol is the protocol that the rule does not match, written as in protocol. It goes without ports.
 	// +optional
 	NotProtocol *intstr.IntOrString `json:"notProtocol,omitempty"`
 
@@ -118,36 +119,36 @@ type Rule struct {
 	// +optional
 	ICMP *ICMPMatch `json:"icmp,omitempty"`
 
-	// source is the end that opens connections.
+	// source is the end that opens connections; absent means any. In an egress rule the policy's pods are it anyway.
 	// +optional
 	Source *EntityRule `json:"source,omitempty"`
 
-	// destination is the end that accepts them.
+	// destination is the end that accepts connections; absent means any. In an ingress rule the policy's pods are it anyway.
 	// +optional
 	Destination *EntityRule `json:"destination,omitempty"`
 
-	// notICMP is refused: see its message.
+	// notICMP is refused. Write a Deny rule with icmp before an Allow rule without it.
 	// +optional
 	NotICMP *ICMPMatch `json:"notICMP,omitempty"`
 
-	// ipVersion is refused: see its message.
+	// ipVersion is refused. Rules are compiled for each family that a cluster has; nets narrows a rule to one.
 	// +optional
 	IPVersion *int32 `json:"ipVersion,omitempty"`
 
-	// http is refused: see its message.
+	// http is refused. It needs Calico's application layer policy on every cluster; write protocol TCP and destination.ports.
 	// +optional
 	HTTP *HTTPMatch `json:"http,omitempty"`
 }
 
 // ICMPMatch is an ICMP type, and a code of it.
 type ICMPMatch struct {
-	// type is the ICMP type.
+	// type is the ICMP type, from 0 to 254: 8 is an echo request, 128 one in ICMPv6.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=254
 	Type *int32 `json:"type,omitempty"`
 
-	// code is the code of that type.
+	// code is the code of that type; absent means all of them.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=255
@@ -191,7 +192,8 @@ type EntityRule struct {
 	// +kubebuilder:validation:MaxItems=16
 	NotNets []CIDR `json:"notNets,omitempty"`
 
-	// ports are numbers (80), ranges ("8000:8100") or, for the policy's own pods only, names of container ports. They need a protocol.
+	// ports are numbers (80), ranges ("8000:8100", the lower one first) or, for the policy's own pods only, names of container ports that
+	// begin with a letter ("http"). They need a protocol: TCP, UDP or SCTP.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -200,7 +202,7 @@ type EntityRule struct {
 	// +kubebuilder:validation:items:Pattern=`^([0-9]{1,5}:[0-9]{1,5}|[a-z]([-a-z0-9]{0,13}[a-z0-9])?)$`
 	Ports []intstr.IntOrString `json:"ports,omitempty"`
 
-	// notPorts are ports that the rule does not match.
+	// notPorts are ports that the rule does not match, written as in ports.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -209,16 +211,16 @@ type EntityRule struct {
 	// +kubebuilder:validation:items:Pattern=`^([0-9]{1,5}:[0-9]{1,5}|[a-z]([-a-z0-9]{0,13}[a-z0-9])?)$`
 	NotPorts []intstr.IntOrString `json:"notPorts,omitempty"`
 
-	// notSelector is refused: see its message.
+	// notSelector is refused. Write the negation in selector, or a rule with the opposite action before this one.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NotSelector string `json:"notSelector,omitempty"`
 
-	// services is refused: see its message.
+	// services is refused. Write selector and namespaceSelector of the pods behind the Service.
 	// +optional
 	Services *ServiceMatch `json:"services,omitempty"`
 
-	// serviceAccounts is refused: see its message.
+	// serviceAccounts is refused. Write selector and namespaceSelector of the pods that run under them.
 	// +optional
 	ServiceAccounts *ServiceAccountMatch `json:"serviceAccounts,omitempty"`
 }

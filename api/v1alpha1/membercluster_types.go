@@ -27,9 +27,10 @@ type MemberCluster struct {
 	// +required
 	Spec MemberClusterSpec `json:"spec"`
 
-	// status is what the operator knows of the cluster.
+	// status is what the operator knows of the cluster. A new object carries observedGeneration -1 and Ready Unknown, so that tools see it
+	// in progress.
 	// +optional
-	// +kubebuilder:default={observedGeneration:-1}
+	// +kubebuilder:default={observedGeneration:-1, conditions:{{type:"Ready",status:"Unknown",reason:"Pending",message:"The operator has not looked at this object yet.",lastTransitionTime:"1970-01-01T00:00:00Z"}}}
 	Status MemberClusterStatus `json:"status,omitempty"`
 }
 
@@ -72,17 +73,19 @@ type MemberClusterSpec struct {
 	// +required
 	Access Access `json:"access"`
 
-	// role Source means that the cluster is only read, for its pods' addresses, and never written to.
+	// role Managed means that policies and sets are written to the cluster; Source, that it is only read, for its pods' addresses. Default:
+	// Managed.
 	// +optional
 	// +kubebuilder:default=Managed
 	Role MemberRole `json:"role,omitempty"`
 
-	// updates Held freezes the policies on this member; the addresses in its sets keep flowing.
+	// updates Held freezes the policies on this member; the addresses in its sets keep flowing. Default: Automatic.
 	// +optional
 	// +kubebuilder:default=Automatic
 	Updates UpdateMode `json:"updates,omitempty"`
 
-	// deletionPolicy says whether removing this object removes what the operator wrote to the cluster, or leaves it in force.
+	// deletionPolicy says whether removing this object removes what the operator wrote to the cluster (Delete), or leaves it in force
+	// (Orphan). Default: Delete.
 	// +optional
 	// +kubebuilder:default=Delete
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -126,7 +129,7 @@ type SecretKeyReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// key is the key in the Secret's data that holds the kubeconfig.
+	// key is the key in the Secret's data that holds the kubeconfig. Default: kubeconfig.
 	// +optional
 	// +kubebuilder:default=kubeconfig
 	// +kubebuilder:validation:MinLength=1
@@ -154,7 +157,7 @@ type PodNetwork struct {
 	Domain string `json:"domain,omitempty"`
 
 	// sourceNAT Preserve writes disabled IP pools for the other members' pod CIDRs, so that this cluster's pods keep their address
-	// toward them. Only where those addresses are routable, hence not the default.
+	// toward them. It is for networks that route those addresses, hence not the default, which is Unmanaged.
 	// +optional
 	// +kubebuilder:default=Unmanaged
 	SourceNAT SourceNAT `json:"sourceNAT,omitempty"`

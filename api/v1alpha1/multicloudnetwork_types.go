@@ -30,9 +30,9 @@ type MultiCloudNetwork struct {
 	// +required
 	Spec MultiCloudNetworkSpec `json:"spec"`
 
-	// status is what is true on the members.
+	// status is what is true on the members. A new object carries observedGeneration -1 and Ready Unknown, so that tools see it in progress.
 	// +optional
-	// +kubebuilder:default={observedGeneration:-1}
+	// +kubebuilder:default={observedGeneration:-1, conditions:{{type:"Ready",status:"Unknown",reason:"Pending",message:"The operator has not looked at this object yet.",lastTransitionTime:"1970-01-01T00:00:00Z"}}}
 	Status MultiCloudNetworkStatus `json:"status,omitempty"`
 }
 
@@ -142,24 +142,25 @@ type MultiCloudNetworkSpec struct {
 	// +required
 	Clusters ClusterSelection `json:"clusters"`
 
-	// model says which rules the network follows; the block of the same name holds them.
+	// model says which rules the network follows: Flat, VLAN or Calico. The block of the same name holds them, and the other two are
+	// absent. It can be changed.
 	// +required
 	Model Model `json:"model"`
 
-	// flat is the Flat model's block.
+	// flat is the Flat model's block: all pods of the network reach each other directly.
 	// +optional
 	Flat *FlatSpec `json:"flat,omitempty"`
 
-	// vlan is the VLAN model's block.
+	// vlan is the VLAN model's block: pods of one segment reach each other, and routes lead from segment to segment.
 	// +optional
 	VLAN *VLANSpec `json:"vlan,omitempty"`
 
-	// calico is the Calico model's block.
+	// calico is the Calico model's block: rules in Calico's words, whose selectors mean pods of all the network's clusters.
 	// +optional
 	Calico *CalicoSpec `json:"calico,omitempty"`
 
 	// routes open flows between segments, and between segments and the rest of the world (Flat and VLAN). A route is one-way for
-	// new connections, replies pass, and routes are never transitive. At least one of its ends consists of segments of this network.
+	// new connections, replies pass, and routes are never transitive. At least one end of a route consists of segments of this network.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -172,28 +173,31 @@ type MultiCloudNetworkSpec struct {
 	// +optional
 	Boundary Boundary `json:"boundary,omitempty"`
 
-	// membership Exclusive means that only this network opens its pods; Shared adds the permits of all networks that pick them.
+	// membership Exclusive means that only this network opens its pods; Shared adds the permits of all networks that pick them. Default:
+	// Shared.
 	// +optional
 	// +kubebuilder:default=Shared
 	Membership Membership `json:"membership,omitempty"`
 
 	// localPolicies Honor lets the cluster's own policies still decide over what this network permits; Override makes our permits
-	// final. Our denials are final in both. Not with the Calico model, whose actions are literal.
+	// final. Our denials are final in both. Override is refused with the Calico model, whose actions are literal. Default: Honor.
 	// +optional
 	// +kubebuilder:default=Honor
 	LocalPolicies LocalPolicies `json:"localPolicies,omitempty"`
 
 	// stagedClusters picks members on which the network's policies are written as Calico's Staged kinds: visible in flow logs,
-	// without effect on traffic. An empty selector ({}) stages everywhere.
+	// without effect on traffic. An empty selector ({}) stages everywhere; absent or null stages nowhere.
 	// +optional
+	// +nullable
 	StagedClusters *metav1.LabelSelector `json:"stagedClusters,omitempty"`
 
-	// updates Held freezes the network's policies on every member; the addresses in its sets keep flowing.
+	// updates Held freezes the network's policies on every member; the addresses in its sets keep flowing. Default: Automatic.
 	// +optional
 	// +kubebuilder:default=Automatic
 	Updates UpdateMode `json:"updates,omitempty"`
 
-	// deletionPolicy says whether deleting the network removes what was written for it, or leaves it in force.
+	// deletionPolicy says whether deleting the network removes what was written for it (Delete), or leaves it in force (Orphan). Default:
+	// Delete.
 	// +optional
 	// +kubebuilder:default=Delete
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -205,7 +209,7 @@ type ClusterSelection struct {
 	// +required
 	Selector metav1.LabelSelector `json:"selector"`
 
-	// maxUnavailable is how many of the selected clusters may be without the network while it still counts as Ready.
+	// maxUnavailable is how many of the selected clusters may be without the network while it still counts as Ready. Default: 0.
 	// +optional
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
@@ -291,7 +295,8 @@ type Route struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name"`
 
-	// scope SameCluster opens only flows with both ends in one cluster.
+	// scope SameCluster opens only flows with both ends in one cluster; Network opens them between all the network's clusters. Default:
+	// Network.
 	// +optional
 	// +kubebuilder:default=Network
 	Scope RouteScope `json:"scope,omitempty"`
@@ -376,7 +381,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.endPort) || has(self.port)",message="endPort is the end of a range: write port, its first port, too"
 // +kubebuilder:validation:XValidation:rule="!has(self.endPort) || !has(self.port) || self.endPort >= self.port",message="endPort is below port: write the lower port in port and the higher one in endPort"
 type RoutePort struct {
-	// protocol is the protocol.
+	// protocol is TCP, UDP, SCTP or ICMP. ICMP means ICMPv6 too, where a cluster has IPv6, and has no ports.
 	// +required
 	Protocol RouteProtocol `json:"protocol"`
 
@@ -386,7 +391,7 @@ type RoutePort struct {
 	// +kubebuilder:validation:Maximum=65535
 	Port *int32 `json:"port,omitempty"`
 
-	// endPort is the last port of a range.
+	// endPort is the last port of the range that begins with port; absent means that port alone.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
