@@ -1,0 +1,5 @@
+package cluster
+
+import "context"
+
+func (c *Cluster) installNative(ctx context.Context) error { return nil }
