@@ -1,0 +1,186 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/compile"
+)
+
+// Outcome is what Apply did.
+type Outcome string
+
+// Outcomes of Apply.
+const (
+	Created   Outcome = "Created"
+	Updated   Outcome = "Updated"
+	Unchanged Outcome = "Unchanged"
+)
+
+// Cluster reads and writes our objects on one cluster.
+type Cluster struct {
+	client client.Client
+	owner  string
+	dryRun bool
+}
+
+// New returns the cluster behind a client. Objects are read and written as unstructured ones, so a client that caches typed objects still
+// reads from the API server.
+func New(c client.Client, ownerID string) *Cluster {
+	return &Cluster{client: c, owner: ownerID}
+}
+
+// DryRun returns the same cluster, whose writes the API server judges but does not keep.
+func (c *Cluster) DryRun() *Cluster {
+	out := *c
+	out.dryRun = true
+	return &out
+}
+
+// Apply brings one object to its wanted content and returns what it did and the object as the server then holds it. An object of that
+// name that is not ours gives an OwnershipConflictError and is not touched.
+func (c *Cluster) Apply(ctx context.Context, want *unstructured.Unstructured) (Outcome, *unstructured.Unstructured, error) {
+	key := KeyOf(want)
+	if Owner(want) != c.owner {
+		return "", nil, fmt.Errorf("%s %q: %w", key.Kind, key.Name, ErrNotOwned)
+	}
+	live, err := c.get(ctx, key)
+	if apierrors.IsNotFound(err) {
+		out, err := c.create(ctx, want)
+		return Created, out, err
+	}
+	if err != nil {
+		return "", nil, describe("reading", key, err)
+	}
+	if Owner(live) != c.owner {
+		return "", nil, &OwnershipConflictError{Key: key, Owner: Owner(live)}
+	}
+	if Equal(live, want) {
+		return Unchanged, live, nil
+	}
+	send := want.DeepCopy()
+	// An object that was replaced by somebody else's since we read it must not be taken over.
+	send.SetUID(live.GetUID())
+	send.SetResourceVersion(live.GetResourceVersion())
+	if err := c.serverSideApply(ctx, send, client.ForceOwnership); err != nil {
+		return "", nil, describe("updating", key, err)
+	}
+	return Updated, send, nil
+}
+
+// Delete removes one object of ours, but only in the state in which it was listed. One that is gone already is fine.
+func (c *Cluster) Delete(ctx context.Context, live *unstructured.Unstructured) error {
+	key := KeyOf(live)
+	if Owner(live) != c.owner {
+		return &OwnershipConflictError{Key: key, Owner: Owner(live)}
+	}
+	uid, version := live.GetUID(), live.GetResourceVersion()
+	opts := []client.DeleteOption{client.Preconditions{UID: &uid, ResourceVersion: &version}}
+	if c.dryRun {
+		opts = append(opts, client.DryRunAll)
+	}
+	if err := c.client.Delete(ctx, live.DeepCopy(), opts...); err != nil && !apierrors.IsNotFound(err) {
+		return describe("deleting", key, err)
+	}
+	return nil
+}
+
+// Listing is what of ours is on a cluster.
+type Listing struct {
+	// Objects are all objects of the kinds listed that carry our owner label and ID.
+	Objects map[compile.Key]*unstructured.Unstructured
+	// NotServed are kinds that the cluster's API does not have: StagedGlobalNetworkPolicy on an old Calico, all where Calico is missing.
+	NotServed []string
+}
+
+// List reads all our objects of the given kinds; of all kinds when none is given.
+func (c *Cluster) List(ctx context.Context, kinds ...string) (Listing, error) {
+	if len(kinds) == 0 {
+		kinds = Kinds()
+	}
+	out := Listing{Objects: map[compile.Key]*unstructured.Unstructured{}}
+	for _, kind := range kinds {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(gvk(kind + "List"))
+		err := c.client.List(ctx, list, client.MatchingLabels{mcnv1alpha1.OwnerLabel: c.owner})
+		if notServed(err) {
+			out.NotServed = append(out.NotServed, kind)
+			continue
+		}
+		if err != nil {
+			return Listing{}, fmt.Errorf("listing %s: %w", kind, err)
+		}
+		for i := range list.Items {
+			item := &list.Items[i]
+			item.SetGroupVersionKind(gvk(kind))
+			item.SetManagedFields(nil)
+			out.Objects[KeyOf(item)] = item
+		}
+	}
+	return out, nil
+}
+
+func (c *Cluster) get(ctx context.Context, key compile.Key) (*unstructured.Unstructured, error) {
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(gvk(key.Kind))
+	err := c.client.Get(ctx, client.ObjectKey{Name: key.Name}, live)
+	live.SetManagedFields(nil)
+	return live, err
+}
+
+// create makes a new object by server-side apply, so that later applies own the same fields. Calico v3.32.0 answers NotFound to that for
+// tiered policies; there a plain create does it. Without force: an object that appeared since we looked is not taken over.
+func (c *Cluster) create(ctx context.Context, want *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	key, out := KeyOf(want), want.DeepCopy()
+	err := c.serverSideApply(ctx, out)
+	if apierrors.IsNotFound(err) && (key.Kind == KindPolicy || key.Kind == KindStaged) {
+		out = want.DeepCopy()
+		opts := []client.CreateOption{client.FieldOwner(mcnv1alpha1.FieldManager)}
+		if c.dryRun {
+			opts = append(opts, client.DryRunAll)
+		}
+		err = c.client.Create(ctx, out, opts...)
+	}
+	if err != nil {
+		return nil, describe("creating", key, err)
+	}
+	out.SetManagedFields(nil)
+	return out, nil
+}
+
+func (c *Cluster) serverSideApply(ctx context.Context, obj *unstructured.Unstructured, opts ...client.ApplyOption) error {
+	opts = append(opts, client.FieldOwner(mcnv1alpha1.FieldManager))
+	if c.dryRun {
+		opts = append(opts, client.DryRunAll)
+	}
+	err := c.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(obj), opts...)
+	obj.SetManagedFields(nil)
+	return err
+}
+
+// notServed tells a kind that the API does not have from an API that is not there at the moment. The server of an aggregated API that is
+// down answers otherwise, and that must never look like a missing kind.
+func notServed(err error) bool {
+	return err != nil && (meta.IsNoMatchError(err) || runtime.IsNotRegisteredError(err) || apierrors.IsNotFound(err))
+}
+
+func describe(doing string, key compile.Key, err error) error {
+	if meta.IsNoMatchError(err) {
+		return fmt.Errorf("%s %s %q: %w", doing, key.Kind, key.Name, errors.Join(ErrKindNotServed, err))
+	}
+	return fmt.Errorf("%s %s %q: %w", doing, key.Kind, key.Name, err)
+}
+
+// IsRetryNow tells an error that a fresh look cures: the object changed between our reading and our writing.
+func IsRetryNow(err error) bool {
+	return apierrors.IsConflict(err) || apierrors.ReasonForError(err) == metav1.StatusReasonAlreadyExists
+}

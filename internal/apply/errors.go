@@ -1,0 +1,39 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/compile"
+)
+
+// ErrNotOwned says that an object was handed in that does not carry our own owner label: a fault in the program, not in the cluster.
+var ErrNotOwned = errors.New("object does not carry the owner label of this operator")
+
+// ErrKindNotServed says that the cluster does not serve a kind that an object needs.
+var ErrKindNotServed = errors.New("the cluster's Calico API does not serve this kind: install Calico's v3 API, or a version of Calico that has it")
+
+// OwnershipConflictError says that an object of a name that we need is there and is not ours. It is never touched.
+type OwnershipConflictError struct {
+	// Key is the object.
+	Key compile.Key
+	// Owner is the owner ID that the object carries; empty when it carries none.
+	Owner string
+}
+
+// Error says what is in the way and what to do about it.
+func (e *OwnershipConflictError) Error() string {
+	whose := "carries no label " + mcnv1alpha1.OwnerLabel
+	if e.Owner != "" {
+		whose = fmt.Sprintf("belongs to owner %q", e.Owner)
+	}
+	return fmt.Sprintf("%s %q is in the way: it %s, so it is left alone; rename or delete it, or run with its --owner-id to adopt it",
+		e.Key.Kind, e.Key.Name, whose)
+}
+
+// IsOwnershipConflict tells whether an error, or one that it wraps, is an OwnershipConflictError.
+func IsOwnershipConflict(err error) bool {
+	var conflict *OwnershipConflictError
+	return errors.As(err, &conflict)
+}
