@@ -1,0 +1,117 @@
+# Everything runs from a fresh clone with Go, git and make. Programs that are not Go's own are built from Go modules, into .cache and bin.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The image that docker-build makes.
+IMG ?= multicloud-network-operator:dev
+# KEEP=1 leaves the demo running.
+KEEP ?=
+# How long fuzz looks for trouble in each fuzz target.
+FUZZTIME ?= 30s
+
+BIN := $(CURDIR)/bin
+SAY := @printf '\n\033[1m==> %s\033[0m\n'
+
+##@ Use
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build-demo ## a hub and three members on this machine, networks in force on them (KEEP=1 leaves them running)
+	@exec $(BIN)/demo $(if $(KEEP),-keep) up
+
+demo-stop: build-demo ## stop a demo that KEEP=1 left running
+	@exec $(BIN)/demo stop
+
+##@ Prove
+test: ## everything that proves the product
+	@start=$$SECONDS; \
+	$(MAKE) require-cc tools verify lint test-unit test-crd test-integration; \
+	printf '\n\033[1m==> all tests passed in %d s\033[0m\n' $$((SECONDS - start))
+
+test-unit: require-cc ## pure packages, controllers, fuzz seeds: with the race detector, without any cluster
+	$(SAY) 'unit tests and fuzz seeds, with the race detector'
+	@packages=$$(go list ./... | grep -v /test/); go test -race -shuffle=on $$packages
+
+test-crd: require-cc tools-kube ## schema and CEL rules, on a real API server
+	$(SAY) 'schema tests, on a real kube-apiserver'
+	@go test -race -shuffle=on ./test/crd/...
+
+test-integration: require-cc tools ## hub and members: real control planes, real Calico API, samples
+	$(SAY) 'integration tests, on real control planes with the real Calico API'
+	@packages=$$(go list ./test/... | grep -v /test/crd); go test -race -shuffle=on -p 1 -timeout 20m $$packages
+
+fuzz: ## look for trouble in each fuzz target for FUZZTIME (30s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' internal | sort | while read -r file; do \
+	  for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
+	    printf '\n==> %s in %s\n' "$$target" "$$(dirname "$$file")"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
+	  done; \
+	done
+
+lint: $(BIN)/golangci-lint ## go vet, import walls, function length, documentation
+	$(SAY) 'go vet and golangci-lint'
+	@go vet ./...
+	@$(BIN)/golangci-lint run ./...
+
+verify: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## generated files and go.mod are up to date
+	$(SAY) 'generated files and go.mod are up to date'
+	@hack/generate.sh --check
+	@go mod tidy -diff
+
+##@ Change
+generate: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## deep copies, CRDs and the API reference, from the types
+	@hack/generate.sh
+
+manifests: generate ## the same: CRDs come from the types
+
+##@ Build
+build: ## the operator, into bin/manager
+	@go build -trimpath -o $(BIN)/manager .
+
+docker-build: ## the operator's image, IMG=name:tag, with docker and buildx
+	docker build --build-arg VERSION=$$(git describe --tags --always --dirty) -t $(IMG) .
+
+tools: tools-cluster $(BIN)/golangci-lint $(BIN)/controller-gen $(BIN)/crd-ref-docs ## all programs that tests and the demo need
+
+clean: ## what was built, and the cache with the tools (the next build takes long again)
+	@! test -e .cache/demo/state.json || { echo 'a demo is running: make demo-stop'; exit 1; }
+	@rm -rf bin dist .cache
+
+# Below are steps of the targets above.
+
+build-demo: build
+	@go build -o $(BIN)/demo ./hack/demo
+
+tools-cluster:
+	$(SAY) 'control planes and Calico, built from Go modules (from .cache, after the first time)'
+	@go run ./test/cluster/cmd/tools >/dev/null
+
+tools-kube:
+	@go run ./test/cluster/cmd/tools kube-apiserver etcd kubectl >/dev/null
+
+$(BIN)/golangci-lint: hack/tools/lint/go.mod hack/tools/lint/go.sum
+	$(SAY) 'building golangci-lint, about 3 minutes the first time'
+	@cd hack/tools/lint && CGO_ENABLED=0 go build -trimpath -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@
+
+$(BIN)/controller-gen: hack/tools/gen/go.mod hack/tools/gen/go.sum
+	$(SAY) 'building controller-gen'
+	@cd hack/tools/gen && CGO_ENABLED=0 go build -trimpath -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen && touch $@
+
+$(BIN)/crd-ref-docs: hack/tools/gen/go.mod hack/tools/gen/go.sum
+	$(SAY) 'building crd-ref-docs'
+	@cd hack/tools/gen && CGO_ENABLED=0 go build -trimpath -o $@ github.com/elastic/crd-ref-docs && touch $@
+
+# The race detector is the one thing that needs a C compiler.
+require-cc:
+	@command -v "$$(go env CC)" >/dev/null && exit 0; \
+	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+	  echo '==> the race detector needs a C compiler: apt-get install gcc'; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; \
+	else \
+	  echo 'the race detector needs a C compiler, and there is none: install gcc (Debian: apt-get install gcc libc6-dev)' >&2; exit 1; \
+	fi
+
+.PHONY: help demo demo-stop test test-unit test-crd test-integration fuzz lint verify generate manifests build docker-build tools clean \
+  build-demo tools-cluster tools-kube require-cc
