@@ -169,27 +169,9 @@ func (c *Compiler) Network(name string) Result {
 			result.Sources = append(result.Sources, m.Name)
 			continue
 		}
-		objects, errs := c.compileMember(n, m)
-		result.Errors = append(result.Errors, errs...)
-		result.Clusters = append(result.Clusters, ClusterResult{Name: m.Name, Staged: n.stagedOn(m), Objects: objects})
-	}
-	if len(result.Errors) > 0 {
-		result.Errors = uniqueErrors(result.Errors)
-		result.Clusters, result.Sources = nil, nil
-		return result
+		result.Clusters = append(result.Clusters, ClusterResult{Name: m.Name, Staged: n.stagedOn(m), Objects: c.compileMember(n, m)})
 	}
 	result.Pods, result.SharedPods = c.countPods(n)
 	result.Warnings = c.warnings(n)
 	return result
-}
-
-// uniqueErrors drops repetitions: each member finds the same faults in a spec.
-func uniqueErrors(errs field.ErrorList) field.ErrorList {
-	seen := map[string]bool{}
-	return slices.DeleteFunc(errs, func(e *field.Error) bool {
-		text := e.Error()
-		was := seen[text]
-		seen[text] = true
-		return was
-	})
 }
