@@ -7,7 +7,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -180,7 +179,8 @@ func describe(doing string, key compile.Key, err error) error {
 	return fmt.Errorf("%s %s %q: %w", doing, key.Kind, key.Name, err)
 }
 
-// IsRetryNow tells an error that a fresh look cures: the object changed between our reading and our writing.
-func IsRetryNow(err error) bool {
-	return apierrors.IsConflict(err) || apierrors.ReasonForError(err) == metav1.StatusReasonAlreadyExists
+// IsRefused tells an answer that the API server will give again from one that a retry may cure.
+func IsRefused(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsForbidden(err) ||
+		apierrors.IsNotAcceptable(err)
 }

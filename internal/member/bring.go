@@ -1,0 +1,328 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"multicloud.network/operator/internal/apply"
+)
+
+// forever is when to look again if nothing is to be waited for.
+const forever = time.Duration(math.MaxInt64)
+
+// errOutdated stops a pass because there is a newer intent.
+var errOutdated = errors.New("there is a newer intent")
+
+// bring does what may be done now for the shared objects and for each network. It tells whether it wrote anything, which then has to be read
+// back, and when to look again.
+func (w *worker) bring(ctx context.Context, cluster *apply.Cluster) (wrote bool, next time.Duration) {
+	next = forever
+	intent := w.effective()
+	shared := planShared(intent, w.live)
+	wroteShared, ready, wait := w.bringShared(ctx, cluster, intent, shared)
+	wrote, next = wrote || wroteShared, min(next, wait)
+	for _, name := range slices.Sorted(maps.Keys(intent.networks)) {
+		if w.outdated() || ctx.Err() != nil {
+			return wrote, 0
+		}
+		did, wait := w.bringNetwork(ctx, cluster, name, intent.networks[name], ready)
+		wrote, next = wrote || did, min(next, wait)
+	}
+	if !wrote {
+		// The frame and the pools go when no network holds on to them, which only a pass without writes knows.
+		did, wait := w.dropShared(ctx, cluster, planShared(intent, w.live))
+		wrote, next = wrote || did, min(next, wait)
+	}
+	return wrote, next
+}
+
+// effective is the intent, or the removal of everything when the member is being cleaned.
+func (w *worker) effective() *prepared {
+	w.mu.Lock()
+	clean := w.clean
+	w.mu.Unlock()
+	if clean {
+		w.current = cleanIntent(w.live)
+	}
+	for name := range w.progress {
+		if name != sharedKey && name != sharedDropKey && w.current.networks[name] == nil {
+			delete(w.progress, name)
+			w.m.barrier.forget(name, w.name)
+		}
+	}
+	return w.current
+}
+
+// bringShared writes tier, guard and pools. ready says whether policies may follow: the tier and the guard stand.
+func (w *worker) bringShared(ctx context.Context, cluster *apply.Cluster, intent *prepared, t *todo) (wrote, ready bool, wait time.Duration) {
+	p := w.progressOf(sharedKey)
+	if w.mayTry(p) {
+		p.err = intent.err
+		at, actions := t.next()
+		if at == phaseBase && p.err == nil {
+			wrote, p.err = w.do(ctx, cluster, p, t, actions)
+		}
+	}
+	wait = w.settleFailure(p)
+	ready = true
+	for _, a := range t.actions {
+		if a.want != nil && isFrame(a.want.object) {
+			ready = false
+		}
+	}
+	w.sharedErr = p.err
+	return wrote, ready, wait
+}
+
+// dropShared removes an old guard, pools, and at the very end the guard and the tier.
+func (w *worker) dropShared(ctx context.Context, cluster *apply.Cluster, t *todo) (wrote bool, wait time.Duration) {
+	p := w.progressOf(sharedDropKey)
+	at, actions := t.next()
+	if at < phaseDropDenies || at == phaseSettled || !w.mayTry(p) {
+		return false, forever
+	}
+	if wait := w.settling(w.progressOf(sharedKey), at); wait > 0 {
+		return false, wait
+	}
+	wrote, p.err = w.do(ctx, cluster, p, t, actions)
+	w.dropErr = p.err
+	return wrote, w.settleFailure(p)
+}
+
+// bringNetwork takes a network through its phases as far as it may go now.
+func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name string, n *networkPlan, ready bool) (wrote bool, wait time.Duration) {
+	p := w.progressOf(name)
+	if n.err != nil {
+		p.err = n.err
+		return false, forever
+	}
+	t := planNetwork(name, n, w.current.Held, w.live)
+	for {
+		at, actions := t.next()
+		w.arrive(name, p, at)
+		if at == phaseSettled {
+			p.err, p.failures = nil, 0
+			return wrote, forever
+		}
+		if !w.mayTry(p) {
+			return wrote, time.Until(p.retryAt)
+		}
+		if wait := w.gate(name, n, p, at, ready); wait > 0 {
+			return wrote, wait
+		}
+		did, err := w.do(ctx, cluster, p, t, actions)
+		wrote = wrote || did
+		if errors.Is(err, errOutdated) {
+			return wrote, 0
+		}
+		if p.err = err; err != nil {
+			return wrote, w.settleFailure(p)
+		}
+	}
+}
+
+// arrive notes the phase that a network stands at, for the barrier and for how long it has been waiting.
+func (w *worker) arrive(name string, p *progress, at phase) {
+	w.m.barrier.report(name, w.name, at)
+	if p.at != at {
+		p.at, p.since, p.named = at, time.Now(), false
+	}
+	p.waitsFor = ""
+	if at == phaseSettled && len(w.stale) == 0 {
+		p.policies = false
+	}
+}
+
+// gate returns how long a network has to wait before it may enter a phase.
+func (w *worker) gate(name string, n *networkPlan, p *progress, at phase, ready bool) time.Duration {
+	if at == phasePermits || at == phaseDenies {
+		if !ready {
+			p.waitsFor = "the tier and the guard"
+			return w.m.opts.Resync
+		}
+	}
+	if !at.gated() {
+		return 0
+	}
+	wait := w.settling(p, at)
+	if at != phaseDropBase {
+		wait = max(wait, w.settling(w.progressOf(sharedKey), phasePermits))
+	}
+	if wait > 0 {
+		p.waitsFor = "Calico to take in what was written"
+		return wait
+	}
+	if at == phaseDropBase && !p.policies {
+		return 0
+	}
+	others := w.m.barrier.behind(name, w.name, at, w.wake)
+	if at == phaseDenies {
+		others = append(others, n.Unsynced...)
+	}
+	if len(others) == 0 {
+		return 0
+	}
+	left := time.Until(p.since.Add(w.m.opts.Barrier))
+	if left > 0 {
+		p.waitsFor = "cluster " + strings.Join(firstFew(others), ", ")
+		return left
+	}
+	if !p.named {
+		p.named = true
+		w.log.Info("going on without other clusters, which took too long", "network", name, "phase", at.String(), "others", others, "waited", w.m.opts.Barrier)
+	}
+	return 0
+}
+
+// settling returns how long Calico still has to be given after the writes that a phase follows.
+func (w *worker) settling(p *progress, at phase) time.Duration {
+	var wait time.Duration
+	first, last := at.settlesAfter()
+	for q := first; q <= last; q++ {
+		if t := p.wrote[q]; !t.IsZero() {
+			wait = max(wait, time.Until(t.Add(w.m.opts.Settle)))
+		}
+	}
+	return wait
+}
+
+// do makes the calls of one phase. An object that fails does not keep the others of the phase from being tried; the phase is then not done.
+func (w *worker) do(ctx context.Context, cluster *apply.Cluster, p *progress, t *todo, actions []action) (wrote bool, err error) {
+	var failed []action
+	for i, a := range actions {
+		if w.outdated() || ctx.Err() != nil {
+			t.actions = append(failed, t.actions[i:]...)
+			return wrote, errOutdated
+		}
+		did, callErr := w.call(ctx, cluster, a)
+		if did {
+			wrote = true
+			p.wrote[a.phase] = time.Now()
+			p.policies = p.policies || isPolicy(a.key())
+		}
+		if callErr != nil {
+			failed = append(failed, a)
+			err = firstOf(err, callErr)
+		}
+	}
+	t.actions = append(failed, t.actions[len(actions):]...)
+	return wrote, err
+}
+
+// call makes one call and keeps what is known to be there in step with it.
+func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wrote bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, w.m.opts.CallTimeout)
+	defer cancel()
+	key := a.key()
+	if a.drop != nil {
+		if err := cluster.Delete(ctx, a.drop); err != nil {
+			w.markStale(key.Kind)
+			return false, err
+		}
+		w.forgetLive(a.drop)
+		w.log.V(1).Info("deleted", "kind", key.Kind, "name", key.Name)
+		return true, nil
+	}
+	if w.written[key] {
+		return false, fmt.Errorf("%s %q: %w", key.Kind, key.Name, errNotKept)
+	}
+	outcome, now, err := cluster.Apply(ctx, a.want.object)
+	if err != nil {
+		w.markStale(key.Kind)
+		return false, err
+	}
+	w.live[key] = now
+	if outcome == apply.Unchanged {
+		return false, nil
+	}
+	w.written[key] = true
+	w.markStale(key.Kind)
+	w.log.V(1).Info("wrote", "kind", key.Kind, "name", key.Name, "outcome", outcome)
+	return true, nil
+}
+
+// mayTry tells whether a failed network's time has come, or its intent has changed.
+func (w *worker) mayTry(p *progress) bool {
+	return p.failures == 0 || p.retryPlan != w.seen || time.Now().After(p.retryAt)
+}
+
+// settleFailure plans the next try after a failure, and forgets failures after a success.
+func (w *worker) settleFailure(p *progress) time.Duration {
+	if p.err == nil || errors.Is(p.err, errOutdated) {
+		p.err, p.failures = nil, 0
+		return forever
+	}
+	if p.failures > 0 && p.retryPlan == w.seen && time.Now().Before(p.retryAt) {
+		return time.Until(p.retryAt)
+	}
+	p.failures++
+	p.retryPlan = w.seen
+	p.retryAt = time.Now().Add(w.backoff(p.failures))
+	w.log.Error(p.err, "a write failed; trying again", "failures", p.failures)
+	return time.Until(p.retryAt)
+}
+
+func firstOf(first, second error) error {
+	if first != nil {
+		return first
+	}
+	return second
+}
+
+// firstFew keeps messages short.
+func firstFew(names []string) []string {
+	const few = 3
+	if len(names) <= few {
+		return names
+	}
+	return append(slices.Clone(names[:few]), fmt.Sprintf("and %d more", len(names)-few))
+}
+
+// publish tells what this pass found.
+func (w *worker) publish() {
+	results := make(map[string]Result, len(w.current.networks))
+	for name, n := range w.current.networks {
+		t := planNetwork(name, n, w.current.Held, w.live)
+		results[name] = w.result(name, n, t, w.progressOf(name))
+	}
+	w.mu.Lock()
+	if w.clean {
+		w.cleaned = w.onlyTierLeft()
+		w.cleanErr = w.dropErr
+		for _, p := range w.progress {
+			w.cleanErr = firstOf(w.cleanErr, p.err)
+		}
+		if w.cleaned {
+			w.cleanErr = nil
+		}
+	}
+	w.mu.Unlock()
+	w.store(results)
+}
+
+// onlyTierLeft tells whether everything went but what others hold on to: a tier with policies in it that are not ours cannot be deleted.
+func (w *worker) onlyTierLeft() bool {
+	for key, u := range w.live {
+		if key.Kind != apply.KindTier || (!apply.IsRefused(w.dropErr) && u.GetDeletionTimestamp() == nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// store replaces the results and tells those who listen, if anything is different.
+func (w *worker) store(results map[string]Result) {
+	w.mu.Lock()
+	changed := !w.state.Connected || !maps.Equal(w.state.Results, results) || w.clean
+	w.state = Status{Connected: true, Results: results}
+	w.mu.Unlock()
+	if changed {
+		w.m.notify()
+	}
+}

@@ -1,0 +1,119 @@
+package member
+
+import (
+	"fmt"
+	"sort"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"multicloud.network/operator/internal/apply"
+	"multicloud.network/operator/internal/compile"
+)
+
+// Intent is what one member should hold.
+type Intent struct {
+	// UID is the MemberCluster's: a member registered anew under an old name gets a new worker.
+	UID string
+	// Held freezes policies on this member; sets keep flowing.
+	Held bool
+	// Frozen stops all writing, sets too: the member is being let go with what it holds.
+	Frozen bool
+	// Shared are the tier, the guard and the pools, in the order in which they are to be written.
+	Shared []compile.Object
+	// Networks are what is to be done about each network. Objects of a network that is not named here are left as they are.
+	Networks map[string]NetworkIntent
+}
+
+// NetworkIntent is what one member should hold of one network.
+type NetworkIntent struct {
+	// Generation is the network's generation that the objects were compiled from.
+	Generation int64
+	// Staged says that the policies are Staged kinds; it is only reported.
+	Staged bool
+	// Held freezes the network's policies on this member; its sets keep flowing.
+	Held bool
+	// Remove takes away all that the member holds of the network; Objects is ignored.
+	Remove bool
+	// Objects are in the order in which they are to be written.
+	Objects []compile.Object
+	// Unsynced are other members of the network whose pods have never been listed in full. New denials wait for them, at most the barrier.
+	Unsynced []string
+}
+
+// wanted is an object in the form in which it is compared and sent.
+type wanted struct {
+	key    compile.Key
+	phase  phase
+	order  float64
+	seq    int
+	object *unstructured.Unstructured
+}
+
+// networkPlan is a NetworkIntent, converted.
+type networkPlan struct {
+	NetworkIntent
+	wants map[compile.Key]*wanted
+	err   error
+}
+
+// prepared is an Intent, converted once when it comes in.
+type prepared struct {
+	Intent
+	shared   map[compile.Key]*wanted
+	networks map[string]*networkPlan
+	err      error
+}
+
+func prepare(in Intent) *prepared {
+	out := &prepared{Intent: in, networks: make(map[string]*networkPlan, len(in.Networks))}
+	out.shared, out.err = convert(in.Shared)
+	for name, n := range in.Networks {
+		plan := &networkPlan{NetworkIntent: n}
+		if !n.Remove {
+			plan.wants, plan.err = convert(n.Objects)
+		}
+		plan.Objects = nil
+		out.networks[name] = plan
+	}
+	out.Shared, out.Intent.Networks = nil, nil
+	return out
+}
+
+func convert(objects []compile.Object) (map[compile.Key]*wanted, error) {
+	out := make(map[compile.Key]*wanted, len(objects))
+	for i, o := range objects {
+		u, err := apply.Intended(o.Resource)
+		if err != nil {
+			return nil, fmt.Errorf("%s %q: %w", o.Key().Kind, o.Key().Name, err)
+		}
+		out[o.Key()] = &wanted{key: o.Key(), phase: writePhase(o.Role), order: orderOf(u), seq: i, object: u}
+	}
+	return out, nil
+}
+
+// samePolicies tells whether two plans want the same policies. Only then may other members take the word of this one for how far it is.
+func samePolicies(a, b *networkPlan) bool {
+	if a == nil || b == nil || a.Generation != b.Generation || a.Remove != b.Remove || a.Held != b.Held || len(a.wants) != len(b.wants) {
+		return false
+	}
+	for key := range a.wants {
+		if _, ok := b.wants[key]; !ok && isPolicy(key) {
+			return false
+		}
+	}
+	return true
+}
+
+// byWriteOrder sorts for writing: by phase, policies by ascending order, and otherwise as compiled.
+func byWriteOrder(list []*wanted) {
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		if a.phase != b.phase {
+			return a.phase < b.phase
+		}
+		if a.order != b.order {
+			return a.order < b.order
+		}
+		return a.seq < b.seq
+	})
+}

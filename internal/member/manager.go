@@ -1,0 +1,228 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// ErrNotConnected says that a member cannot be reached now.
+var ErrNotConnected = errors.New("the cluster is not connected: see condition Reachable of its MemberCluster")
+
+// Connection is a way to a member that works now.
+type Connection struct {
+	// Client reads and writes there, bounded in time.
+	Client client.Client
+	// Context ends when the connection is given up.
+	Context context.Context
+}
+
+// Options are what a Manager needs.
+type Options struct {
+	// OwnerID is the owner ID of this operator.
+	OwnerID string
+	// Connect returns the connection to a member, if there is one.
+	Connect func(name string) (Connection, bool)
+	// Settle is how long Calico is given to take a phase in.
+	Settle time.Duration
+	// Barrier is how long a phase waits for other members.
+	Barrier time.Duration
+	// Resync is about how often everything on a member is listed again; default 10 minutes.
+	Resync time.Duration
+	// CallTimeout bounds one API call; default 15 seconds.
+	CallTimeout time.Duration
+	// Retry is the first delay after a failure, doubled each time up to a minute; default half a second.
+	Retry time.Duration
+	// Log is where workers log.
+	Log logr.Logger
+}
+
+// Manager keeps one worker per member. Its workers begin when Start is called.
+type Manager struct {
+	opts    Options
+	barrier *barrier
+
+	mu      sync.Mutex
+	ctx     context.Context // set by Start
+	workers map[string]*worker
+	group   sync.WaitGroup
+	subs    []chan struct{}
+}
+
+// NewManager returns a manager without members.
+func NewManager(opts Options) *Manager {
+	if opts.Resync == 0 {
+		opts.Resync = 10 * time.Minute
+	}
+	if opts.CallTimeout == 0 {
+		opts.CallTimeout = 15 * time.Second
+	}
+	if opts.Retry == 0 {
+		opts.Retry = 500 * time.Millisecond
+	}
+	return &Manager{opts: opts, barrier: newBarrier(opts.Barrier), workers: map[string]*worker{}}
+}
+
+// Start runs the workers until the context ends, and returns when the last one has finished its API call.
+func (m *Manager) Start(ctx context.Context) error {
+	m.mu.Lock()
+	m.ctx = ctx
+	for _, w := range m.workers {
+		m.launch(w)
+	}
+	m.mu.Unlock()
+	<-ctx.Done()
+	m.group.Wait()
+	return nil
+}
+
+// NeedLeaderElection says that only the leader writes to members.
+func (m *Manager) NeedLeaderElection() bool { return true }
+
+// SetIntents says what each member should hold. Members that are not named lose their worker; what was written there stays.
+func (m *Manager) SetIntents(intents map[string]Intent) {
+	ready := make(map[string]*prepared, len(intents))
+	for name, in := range intents {
+		ready[name] = prepare(in)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, w := range m.workers {
+		in, ok := ready[name]
+		if !ok || (w.uid != "" && w.uid != in.UID) {
+			m.remove(name, w)
+		}
+	}
+	// All members are marked before one of them begins: a network that changes is at its start everywhere.
+	for name, in := range ready {
+		w := m.worker(name)
+		w.uid = in.UID
+		m.markChanged(w, in)
+	}
+	for name, in := range ready {
+		m.workers[name].setIntent(in)
+	}
+}
+
+// SetIntent says what one member should hold, and leaves the others as they are.
+func (m *Manager) SetIntent(name string, in Intent) {
+	p := prepare(in)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := m.worker(name)
+	w.uid = in.UID
+	m.markChanged(w, p)
+	w.setIntent(p)
+}
+
+// markChanged puts a member at the start of each network whose policies change there, for the others to wait for it.
+func (m *Manager) markChanged(w *worker, in *prepared) {
+	if in.Frozen {
+		m.barrier.forget("", w.name)
+		return
+	}
+	for network, plan := range in.networks {
+		if !samePolicies(w.planned(network), plan) {
+			m.barrier.report(network, w.name, phaseNone)
+		}
+	}
+}
+
+// CleanMember takes away everything of ours on a member: policies, then sets and pools, then guard and tier. It does not block: it tells whether
+// that is done, and what failed last. From the first call on nothing is written there any more, whatever the intent. Subscribe tells when to ask again.
+func (m *Manager) CleanMember(_ context.Context, name string) (bool, error) {
+	m.mu.Lock()
+	w := m.worker(name)
+	m.mu.Unlock()
+	done, err := w.requestClean()
+	if err != nil {
+		return false, fmt.Errorf("removing our objects from cluster %q: %w", name, err)
+	}
+	return done, nil
+}
+
+// Kick makes a member's worker list everything anew, now.
+func (m *Manager) Kick(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w, ok := m.workers[name]; ok {
+		w.kick()
+	}
+}
+
+// Wake lets all workers look at their connections again; nothing is listed where none changed.
+func (m *Manager) Wake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.workers {
+		w.wake()
+	}
+}
+
+// Statuses tells how far each member is.
+func (m *Manager) Statuses() map[string]Status {
+	m.mu.Lock()
+	workers := maps.Clone(m.workers)
+	m.mu.Unlock()
+	out := make(map[string]Status, len(workers))
+	for name, w := range workers {
+		out[name] = w.status()
+	}
+	return out
+}
+
+// Subscribe returns a channel that holds a token when something in Statuses changed since it was last emptied.
+func (m *Manager) Subscribe() <-chan struct{} {
+	ch := make(chan struct{}, 1)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.subs = append(m.subs, ch)
+	return ch
+}
+
+func (m *Manager) notify() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, ch := range m.subs {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// worker returns a member's worker, a new one if it has none; the lock is held.
+func (m *Manager) worker(name string) *worker {
+	w, ok := m.workers[name]
+	if !ok {
+		w = newWorker(m, name)
+		m.workers[name] = w
+		m.barrier.connection(name, false)
+		if m.ctx != nil {
+			m.launch(w)
+		}
+	}
+	return w
+}
+
+// launch starts a worker; the lock is held.
+func (m *Manager) launch(w *worker) {
+	ctx, cancel := context.WithCancel(m.ctx)
+	w.stop = cancel
+	m.group.Go(func() { w.run(ctx) })
+}
+
+// remove stops a worker; the lock is held.
+func (m *Manager) remove(name string, w *worker) {
+	if w.stop != nil {
+		w.stop()
+	}
+	delete(m.workers, name)
+	m.barrier.forget("", name)
+}

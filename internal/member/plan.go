@@ -1,0 +1,204 @@
+package member
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/apply"
+	"multicloud.network/operator/internal/compile"
+)
+
+// content is what of ours is on a member.
+type content map[compile.Key]*unstructured.Unstructured
+
+// action is one write or one removal: exactly one of want and drop is set.
+type action struct {
+	phase phase
+	want  *wanted
+	drop  *unstructured.Unstructured
+}
+
+func (a action) key() compile.Key {
+	if a.want != nil {
+		return a.want.key
+	}
+	return apply.KeyOf(a.drop)
+}
+
+// todo is what is to be done for one network, or for the shared objects, in order.
+type todo struct {
+	actions []action
+	// frozen counts the writes and removals of policies that are not made because updates are Held.
+	frozen int
+}
+
+// next returns the lowest phase in which something is to be done, and what.
+func (t *todo) next() (phase, []action) {
+	if len(t.actions) == 0 {
+		return phaseSettled, nil
+	}
+	p := t.actions[0].phase
+	end := slices.IndexFunc(t.actions, func(a action) bool { return a.phase != p })
+	if end < 0 {
+		end = len(t.actions)
+	}
+	return p, t.actions[:end]
+}
+
+// planNetwork compares what is wanted of a network with what is there.
+func planNetwork(name string, n *networkPlan, memberHeld bool, live content) *todo {
+	out := &todo{}
+	held := (n.Held || memberHeld) && !n.Remove
+	out.addWrites(n.wants, live, func(w *wanted) bool { return held && isPolicy(w.key) })
+	current := ""
+	if held {
+		current = policyText(n.wants)
+	}
+	out.addDrops(live, func(key compile.Key, u *unstructured.Unstructured) bool {
+		if apply.Network(u) != name || n.wants[key] != nil {
+			return false
+		}
+		if !held {
+			return true
+		}
+		if isPolicy(key) {
+			out.frozen++
+			return false
+		}
+		// The policies that are there may still name an old group; only shards of groups that the wanted policies name are known to be spare.
+		group := u.GetLabels()[mcnv1alpha1.GroupLabel]
+		return group != "" && strings.Contains(current, group)
+	})
+	return out
+}
+
+// planShared compares the shared objects. The tier and the guard go only when nothing of any network is left, known or unknown; pools and old
+// guards only when no unknown network may need them.
+func planShared(p *prepared, live content) *todo {
+	out := &todo{}
+	out.addWrites(p.shared, live, func(w *wanted) bool { return p.Held && isPolicy(w.key) })
+	if p.Held {
+		return out
+	}
+	unknown, any := false, false
+	for _, u := range live {
+		if network := apply.Network(u); network != sharedKey {
+			any = true
+			unknown = unknown || p.networks[network] == nil
+		}
+	}
+	for _, n := range p.networks {
+		any = any || len(n.wants) > 0
+	}
+	replaced := slices.ContainsFunc(slices.Collect(maps.Values(p.shared)), func(w *wanted) bool { return isGuard(w.object) })
+	out.addDrops(live, func(key compile.Key, u *unstructured.Unstructured) bool {
+		switch {
+		case apply.Network(u) != sharedKey || p.shared[key] != nil:
+			return false
+		case isGuard(u) && replaced:
+			return true
+		case isFrame(u):
+			return !any && len(p.shared) == 0
+		}
+		return !unknown
+	})
+	for i := range out.actions {
+		if d := out.actions[i].drop; d != nil && isFrame(d) && !replaced {
+			out.actions[i].phase = phaseDropBase
+		}
+	}
+	return out
+}
+
+func (t *todo) addWrites(wants map[compile.Key]*wanted, live content, frozen func(*wanted) bool) {
+	var writes []*wanted
+	for key, w := range wants {
+		if l, ok := live[key]; ok && apply.Equal(l, w.object) {
+			continue
+		}
+		if frozen(w) {
+			t.frozen++
+			continue
+		}
+		writes = append(writes, w)
+	}
+	byWriteOrder(writes)
+	for _, w := range writes {
+		t.actions = append(t.actions, action{phase: w.phase, want: w})
+	}
+}
+
+// addDrops adds removals: by phase, policies by descending order, the tier last.
+func (t *todo) addDrops(live content, unwanted func(compile.Key, *unstructured.Unstructured) bool) {
+	var drops []action
+	for key, u := range live {
+		if unwanted(key, u) {
+			drops = append(drops, action{phase: dropPhase(u), drop: u})
+		}
+	}
+	sort.Slice(drops, func(i, j int) bool {
+		a, b := drops[i], drops[j]
+		if a.phase != b.phase {
+			return a.phase < b.phase
+		}
+		if x, y := dropRank(a.drop), dropRank(b.drop); x != y {
+			return x < y
+		}
+		if x, y := orderOf(a.drop), orderOf(b.drop); x != y {
+			return x > y
+		}
+		return a.drop.GetKind()+a.drop.GetName() < b.drop.GetKind()+b.drop.GetName()
+	})
+	t.actions = append(t.actions, drops...)
+}
+
+func dropRank(u *unstructured.Unstructured) int {
+	switch {
+	case u.GetKind() == apply.KindTier:
+		return 2
+	case isGuard(u):
+		return 1
+	}
+	return 0
+}
+
+// policyText is the text of the wanted policies, in which group hashes are looked for.
+func policyText(wants map[compile.Key]*wanted) string {
+	var b strings.Builder
+	for key, w := range wants {
+		if !isPolicy(key) {
+			continue
+		}
+		if text, err := json.Marshal(w.object.Object["spec"]); err == nil {
+			b.Write(text)
+		}
+	}
+	return b.String()
+}
+
+// cleanIntent is the intent that takes away everything of ours that is there.
+func cleanIntent(live content) *prepared {
+	out := &prepared{networks: map[string]*networkPlan{}}
+	for _, u := range live {
+		if name := apply.Network(u); name != sharedKey {
+			out.networks[name] = &networkPlan{NetworkIntent: NetworkIntent{Remove: true}}
+		}
+	}
+	return out
+}
+
+// has tells whether anything of a network is there.
+func (c content) has(network string) bool {
+	for _, u := range c {
+		if apply.Network(u) == network {
+			return true
+		}
+	}
+	return false
+}

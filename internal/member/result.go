@@ -1,0 +1,80 @@
+package member
+
+import (
+	"fmt"
+	"time"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/apply"
+)
+
+// Result is how far a member is with a network.
+type Result struct {
+	// Generation is the network's generation that the result speaks of.
+	Generation int64
+	// Programmed says that all objects were read back with the wanted content, and that nothing else of the network is there.
+	Programmed bool
+	// Gone says that the network was to be removed, and nothing of it is there any more.
+	Gone bool
+	// Staged says that the policies are Staged kinds.
+	Staged bool
+	// Held says that changes of policies are not written.
+	Held bool
+	// Wanted is the number of objects that should be there; Done how many of them are.
+	Wanted, Done int
+	// Reason says why Programmed is false.
+	Reason mcnv1alpha1.Reason
+	// Message says what is wrong or awaited, and where.
+	Message string
+}
+
+// Status is what is known of a member's worker.
+type Status struct {
+	// Connected says whether the member could be reached when it was last looked at.
+	Connected bool
+	// LostSince is when it could not be reached any more, or when it was first tried.
+	LostSince time.Time
+	// Results are by network.
+	Results map[string]Result
+}
+
+// result sums up a network after a pass.
+func (w *worker) result(name string, n *networkPlan, t *todo, p *progress) Result {
+	out := Result{Generation: n.Generation, Staged: n.Staged, Held: n.Held || w.current.Held, Wanted: len(n.wants)}
+	missing := t.frozen
+	for _, a := range t.actions {
+		if a.want != nil {
+			missing++
+		}
+	}
+	out.Done = max(0, out.Wanted-missing)
+	switch {
+	case p.err != nil:
+		out.Reason, out.Message = failureReason(p.err), p.err.Error()
+	case w.sharedErr != nil && !n.Remove:
+		out.Reason, out.Message = failureReason(w.sharedErr), w.sharedErr.Error()
+	case len(t.actions) > 0:
+		at, _ := t.next()
+		out.Reason = mcnv1alpha1.ReasonProgressing
+		out.Message = fmt.Sprintf("%d of %d objects are in place; at %s", out.Done, out.Wanted, at)
+		if p.waitsFor != "" {
+			out.Message += ", waiting for " + p.waitsFor
+		}
+	case t.frozen > 0:
+		out.Reason = mcnv1alpha1.ReasonHeld
+		out.Message = fmt.Sprintf("updates are Held: %d policies differ from the current spec; set updates to Automatic to let the change out", t.frozen)
+	case n.Remove:
+		out.Gone = !w.live.has(name)
+	default:
+		out.Programmed = true
+		out.Reason = mcnv1alpha1.ReasonProgrammed
+	}
+	return out
+}
+
+func failureReason(err error) mcnv1alpha1.Reason {
+	if apply.IsOwnershipConflict(err) {
+		return mcnv1alpha1.ReasonOwnershipConflict
+	}
+	return mcnv1alpha1.ReasonWriteFailed
+}

@@ -1,0 +1,322 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"multicloud.network/operator/internal/apply"
+	"multicloud.network/operator/internal/compile"
+)
+
+// errNotCalico says that the API which we write to is not there.
+var errNotCalico = errors.New("the cluster does not serve Calico's projectcalico.org/v3 API, so that nothing can be read or written: see condition CalicoReady of its MemberCluster")
+
+// errNotKept says that an object was written and then read back with another content.
+var errNotKept = errors.New("the API server took the object but holds another content: see whether an admission webhook or another controller changes it")
+
+// worker brings one member to its intent.
+type worker struct {
+	name string
+	m    *Manager
+	log  logr.Logger
+	uid  string             // the MemberCluster's; held by the manager's lock
+	stop context.CancelFunc // set by the manager when the worker runs
+	wakc chan struct{}      // holds a token when there is something to look at
+
+	mu       sync.Mutex
+	intent   *prepared // nil before the first one
+	version  int       // counts intents
+	relist   bool      // somebody asked for a new look
+	clean    bool      // everything is to go
+	cleanErr error
+	cleaned  bool
+	state    Status
+
+	// The rest is the run loop's own.
+	conn      Connection
+	current   *prepared // the intent of this pass
+	seen      int       // its version
+	live      content
+	stale     map[string]bool // kinds to list before live may be believed
+	listedAt  time.Time
+	attached  time.Time
+	unread    int // how often listing failed in a row
+	progress  map[string]*progress
+	written   map[compile.Key]bool // in this pass
+	sharedErr error                // why tier, guard or pools are not all there
+	dropErr   error                // why those that are not needed any more are still there
+}
+
+// progress is what a worker remembers of a network between passes. Losing it costs waiting, never order.
+type progress struct {
+	wrote     map[phase]time.Time // the last write in each phase
+	policies  bool                // policies were written or deleted since all was settled
+	at        phase               // the phase that the network stands at
+	since     time.Time           // since when
+	waitsFor  string
+	named     bool // those waited for in vain are in the log
+	failures  int
+	retryAt   time.Time
+	retryPlan int // the version of the intent that failed
+	err       error
+}
+
+func newWorker(m *Manager, name string) *worker {
+	return &worker{
+		name: name, m: m, log: m.opts.Log.WithValues("cluster", name), wakc: make(chan struct{}, 1),
+		progress: map[string]*progress{}, stale: map[string]bool{},
+		state: Status{LostSince: time.Now()},
+	}
+}
+
+func (w *worker) wake() {
+	select {
+	case w.wakc <- struct{}{}:
+	default:
+	}
+}
+
+func (w *worker) kick() {
+	w.mu.Lock()
+	w.relist = true
+	w.mu.Unlock()
+	w.wake()
+}
+
+func (w *worker) setIntent(p *prepared) {
+	w.mu.Lock()
+	w.intent = p
+	w.version++
+	w.mu.Unlock()
+	w.wake()
+}
+
+// planned returns what the last intent said of a network.
+func (w *worker) planned(network string) *networkPlan {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.intent == nil {
+		return nil
+	}
+	return w.intent.networks[network]
+}
+
+func (w *worker) requestClean() (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.clean {
+		w.clean, w.relist = true, true
+		w.version++
+		defer w.wake()
+	}
+	return w.cleaned, w.cleanErr
+}
+
+func (w *worker) status() Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := w.state
+	out.Results = maps.Clone(out.Results)
+	return out
+}
+
+// run makes passes until the context ends.
+func (w *worker) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wakc:
+		case <-timer.C:
+		}
+		timer.Reset(w.pass(ctx))
+	}
+}
+
+// pass does all that may be done now, and returns when to look again.
+func (w *worker) pass(ctx context.Context) time.Duration {
+	conn, ok := w.m.opts.Connect(w.name)
+	if !ok {
+		w.lose()
+		return w.jittered(w.m.opts.Resync)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if conn.Context != nil {
+		defer context.AfterFunc(conn.Context, cancel)()
+	}
+	w.attach(conn)
+	if !w.take() {
+		return w.jittered(w.m.opts.Resync)
+	}
+	cluster := apply.New(conn.Client, w.m.opts.OwnerID)
+	w.written = map[compile.Key]bool{}
+	for {
+		if err := w.refresh(ctx, cluster); err != nil {
+			return w.failAll(ctx, err)
+		}
+		wrote, next := w.bring(ctx, cluster)
+		if w.outdated() || ctx.Err() != nil {
+			return 0
+		}
+		if !wrote {
+			w.publish()
+			return min(next, time.Until(w.listedAt.Add(w.jittered(w.m.opts.Resync))))
+		}
+	}
+}
+
+// take picks up the newest intent; it tells whether there is anything to do.
+func (w *worker) take() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.relist || time.Since(w.listedAt) > w.m.opts.Resync {
+		w.relist = false
+		w.markStale(apply.Kinds()...)
+	}
+	w.seen = w.version
+	w.current = w.intent
+	return w.clean || (w.intent != nil && !w.intent.Frozen)
+}
+
+func (w *worker) outdated() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.version != w.seen
+}
+
+// attach begins anew on a connection that is not the one of the last pass.
+func (w *worker) attach(conn Connection) {
+	if w.conn.Client == conn.Client {
+		return
+	}
+	w.conn, w.live, w.attached, w.unread = conn, nil, time.Now(), 0
+	w.progress = map[string]*progress{}
+	w.markStale(apply.Kinds()...)
+	w.m.barrier.connection(w.name, true)
+}
+
+// lose notes that the member is out of reach. What was last known of its networks stays.
+func (w *worker) lose() {
+	w.conn, w.live = Connection{}, nil
+	w.m.barrier.connection(w.name, false)
+	since, _ := w.m.barrier.lostSince(w.name)
+	w.mu.Lock()
+	changed := w.state.Connected
+	w.state.Connected, w.state.LostSince = false, since
+	if w.clean && !w.cleaned {
+		w.cleanErr = ErrNotConnected
+	}
+	w.mu.Unlock()
+	if changed {
+		w.m.notify()
+	}
+}
+
+func (w *worker) markStale(kinds ...string) {
+	for _, kind := range kinds {
+		w.stale[kind] = true
+	}
+}
+
+// refresh lists the kinds whose content may have changed.
+func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
+	if len(w.stale) == 0 {
+		return nil
+	}
+	all := w.live == nil || len(w.stale) == len(apply.Kinds())
+	ctx, cancel := context.WithTimeout(ctx, w.m.opts.CallTimeout)
+	defer cancel()
+	kinds := slices.Sorted(maps.Keys(w.stale))
+	listing, err := cluster.List(ctx, kinds...)
+	if err != nil {
+		return err
+	}
+	for _, kind := range listing.NotServed {
+		if kind != apply.KindStaged {
+			return fmt.Errorf("%w (%s)", errNotCalico, kind)
+		}
+	}
+	fresh := content{}
+	for key, u := range w.live {
+		if !w.stale[key.Kind] {
+			fresh[key] = u
+		}
+	}
+	maps.Copy(fresh, listing.Objects)
+	w.live = fresh
+	clear(w.stale)
+	w.unread = 0
+	if all {
+		w.listedAt = time.Now()
+	}
+	return nil
+}
+
+// failAll notes a failure that concerns all networks, and returns when to try again.
+func (w *worker) failAll(ctx context.Context, err error) time.Duration {
+	if ctx.Err() != nil && w.conn.Context != nil && w.conn.Context.Err() != nil {
+		return w.m.opts.Retry
+	}
+	w.unread++
+	w.log.Error(err, "cannot read our objects on the cluster")
+	w.mu.Lock()
+	results := map[string]Result{}
+	if w.current != nil && !w.clean {
+		for name, n := range w.current.networks {
+			old := w.state.Results[name]
+			old.Generation, old.Programmed, old.Gone = n.Generation, false, false
+			old.Reason, old.Message = failureReason(err), err.Error()
+			results[name] = old
+		}
+	}
+	if w.clean {
+		w.cleanErr = err
+	}
+	w.mu.Unlock()
+	w.store(results)
+	return w.backoff(w.unread)
+}
+
+func (w *worker) progressOf(network string) *progress {
+	p, ok := w.progress[network]
+	if !ok {
+		p = &progress{wrote: map[phase]time.Time{}}
+		if w.live.has(network) {
+			// An earlier run may have stopped between two phases, and Calico may not have taken in what it wrote.
+			for q := phaseBase; q < phaseDropBase; q++ {
+				p.wrote[q] = w.attached
+			}
+		}
+		w.progress[network] = p
+	}
+	return p
+}
+
+// backoff returns the delay before another try.
+func (w *worker) backoff(failures int) time.Duration {
+	delay := min(w.m.opts.Retry<<min(failures-1, 10), time.Minute)
+	return w.jittered(delay)
+}
+
+// jittered spreads a duration over 20 % around itself.
+func (w *worker) jittered(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // jitter needs no secrecy
+}
+
+// forgetLive drops one object from what is known to be there.
+func (w *worker) forgetLive(u *unstructured.Unstructured) {
+	delete(w.live, apply.KeyOf(u))
+	w.markStale(u.GetKind())
+}
