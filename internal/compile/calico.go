@@ -148,11 +148,14 @@ func (p *parser) unsupported(at *field.Path, in mcnv1alpha1.Rule) {
 	if in.IPVersion != nil {
 		p.fail(field.Forbidden(at.Child("ipVersion"), "nets decide the family: write 0.0.0.0/0 or ::/0"))
 	}
-	for name, e := range map[string]*mcnv1alpha1.EntityRule{"source": in.Source, "destination": in.Destination} {
+	for _, end := range []struct {
+		name string
+		rule *mcnv1alpha1.EntityRule
+	}{{"source", in.Source}, {"destination", in.Destination}} {
+		e, at := end.rule, at.Child(end.name)
 		if e == nil {
 			continue
 		}
-		at := at.Child(name)
 		if e.NotSelector != "" {
 			p.fail(field.Forbidden(at.Child("notSelector"), "it would match addresses outside all clusters too: write selector with !(...), or a rule with the opposite action before this one"))
 		}

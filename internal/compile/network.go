@@ -47,7 +47,7 @@ func (n *network) stagedOn(m *member) bool { return n.staged.Matches(labels.Set(
 // selects tells whether the network spans a member.
 func (n *network) selects(m *member) bool { return slices.Contains(n.members, m) }
 
-// action is what the network's permits do.
+// override tells whether the network's permits have the last word over the cluster's own policies.
 func (n *network) override() bool {
 	return n.source.Spec.LocalPolicies == mcnv1alpha1.LocalPoliciesOverride
 }
@@ -102,7 +102,7 @@ func (p *parser) model(n *network, spec *mcnv1alpha1.MultiCloudNetworkSpec, at *
 		{mcnv1alpha1.ModelVLAN, at.Child("vlan"), spec.VLAN != nil},
 		{mcnv1alpha1.ModelCalico, at.Child("calico"), spec.Calico != nil},
 	}
-	known := false
+	known, before := false, len(p.errors)
 	for _, b := range blocks {
 		wanted := b.model == spec.Model
 		known = known || wanted
@@ -117,7 +117,7 @@ func (p *parser) model(n *network, spec *mcnv1alpha1.MultiCloudNetworkSpec, at *
 		p.fail(field.NotSupported(at.Child("model"), spec.Model,
 			[]mcnv1alpha1.Model{mcnv1alpha1.ModelFlat, mcnv1alpha1.ModelVLAN, mcnv1alpha1.ModelCalico}))
 	}
-	if len(p.errors) > 0 {
+	if len(p.errors) > before {
 		return
 	}
 	switch spec.Model {

@@ -11,6 +11,9 @@ import (
 
 // warnings says what works but that the network's author should know of.
 func (c *Compiler) warnings(n *network) []Warning {
+	if len(n.members) == 0 {
+		return nil
+	}
 	out := c.fleet.warnings(n.members)
 	out = append(out, c.cidrsCoverPods(n)...)
 	out = append(out, c.noPolicyEffect(n)...)
