@@ -5,5 +5,11 @@
 //	f.Snapshot()        what is known of every registered member, reachable or not, for compile (never blocks)
 //	f.States()          health of every member, for status
 //	f.Connection(name)  the client of a member that is connected, for the member's worker
-//	f.Changes()         a coalescing signal: something in Snapshot or States changed
+//	f.Subscribe()       a coalescing signal: something in Snapshot or States changed
+//
+// Each member has a goroutine, clients and caches of its own; none waits for another. What is known of a member changes only by a complete view of the
+// right cluster: while it is out of reach, while it connects again, and while a kind cannot be read, what was last known stays.
+//
+// The process must run with KUBE_FEATURE_WatchListClient=false (main sets it before client-go looks): calico-apiserver sends no bookmark at the end of
+// a streamed list, so that a watch with it would never count as complete.
 package fleet

@@ -1,6 +1,7 @@
 package gather
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,18 @@ import (
 
 // ErrNotRead is what a reader returns for a kind that it has not finished reading. It is no problem to report: what was known before stays.
 var ErrNotRead = errors.New("not read yet")
+
+// ReadError says which verb a reader could not carry out; other errors are of a list.
+type ReadError struct {
+	Verb string
+	Err  error
+}
+
+// Error implements error.
+func (e *ReadError) Error() string { return e.Verb + ": " + e.Err.Error() }
+
+// Unwrap implements errors.Unwrap's interface.
+func (e *ReadError) Unwrap() error { return e.Err }
 
 // Facts is what is known of one cluster. It is immutable.
 type Facts struct {
@@ -48,9 +61,9 @@ type Gatherer struct {
 	facts    Facts
 }
 
-// New returns a Gatherer that reads through reader.
-func New(reader client.Reader) *Gatherer {
-	return &Gatherer{reader: reader, others: map[Kind][]unstructured.Unstructured{}, problems: map[Kind]string{}}
+// New returns a Gatherer that reads through reader. What it cannot read stays as it was in last.
+func New(reader client.Reader, last Facts) *Gatherer {
+	return &Gatherer{reader: reader, others: map[Kind][]unstructured.Unstructured{}, problems: map[Kind]string{}, facts: last}
 }
 
 // Read reads these kinds anew. What cannot be read keeps its last content and is named in Facts.Problems.
@@ -62,16 +75,13 @@ func (g *Gatherer) Read(ctx context.Context, kinds ...Kind) {
 			delete(g.problems, k)
 		case errors.Is(err, ErrNotRead):
 		default:
-			g.problems[k] = Problem("list", k, err)
+			verb := "list"
+			var readErr *ReadError
+			if errors.As(err, &readErr) {
+				verb = readErr.Verb
+			}
+			g.problems[k] = Problem(verb, k, err)
 		}
-	}
-}
-
-// Forget drops what was read of kinds that the cluster no longer serves.
-func (g *Gatherer) Forget(kinds ...Kind) {
-	for _, k := range kinds {
-		delete(g.others, k)
-		delete(g.problems, k)
 	}
 }
 
@@ -140,42 +150,86 @@ func (g *Gatherer) HasInstallation() bool {
 	return slices.ContainsFunc(g.others[CRDs], func(crd unstructured.Unstructured) bool { return crd.GetName() == "installations."+operatorGroup })
 }
 
-// Facts converts what was read.
+// Facts converts what was read. Of kinds that were never read it repeats what was known before.
 func (g *Gatherer) Facts() Facts {
-	m := snapshot.Member{ClusterID: ClusterID(g.namespaces)}
+	last := &g.facts.Member
+	m := snapshot.Member{ClusterID: ClusterID(g.namespaces), KubernetesVersion: last.KubernetesVersion}
 	m.Cloud = Cloud(g.nodes)
 	m.NodeAddresses = NodeAddresses(g.nodes)
 	m.Namespaces = NamespaceSection(g.namespaces)
 	m.DNS = DNS(g.services)
-	m.APIBackends = APIBackends(g.services, g.others[ValidatingWebhooks], g.others[MutatingWebhooks], g.others[CRDs], g.others[APIServices])
-
-	m.Calico.API = g.API()
-	info, felix, pools := g.others[ClusterInformations], g.others[FelixConfigurations], g.others[IPPools]
-	problem := g.problems[ClusterInformations]
-	if m.Calico.API == mcnv1alpha1.CalicoAPIStorageOnly {
-		info, felix, pools = g.others[storedClusterInformations], g.others[storedFelixConfigurations], g.others[storedIPPools]
+	m.APIBackends = g.apiBackends()
+	ownPools := g.calico(&m)
+	m.Sets, m.Policies = last.Sets, last.Policies
+	if g.have(GlobalNetworkSets, NetworkSets) {
+		m.Sets = NetworkSetSection(g.others[GlobalNetworkSets], g.others[NetworkSets])
 	}
-	var ours int
-	m.Pools, ours = Pools(pools)
-	m.Calico.Version = CalicoVersion(info, g.others[Installations])
-	m.Calico.CNI = CNI(g.others[Installations], g.others[DaemonSets], pools, m.Cloud.Provider)
-	if m.Calico.API != mcnv1alpha1.CalicoAPINone && m.Calico.API != "" {
-		m.Calico.Dataplane = Dataplane(g.others[Installations], felix)
+	if g.have(GlobalNetworkPolicies, NetworkPolicies) {
+		m.Policies = PolicySection(g.others[GlobalNetworkPolicies], g.others[NetworkPolicies])
 	}
-	m.Sets = NetworkSetSection(g.others[GlobalNetworkSets], g.others[NetworkSets])
-	m.Policies = PolicySection(g.others[GlobalNetworkPolicies], g.others[NetworkPolicies])
-	discoverPodCIDRs(&m, g.nodes)
-
-	m.Pods = g.facts.Member.Pods
-	if g.podsRead || m.Calico.CNI != g.facts.Member.Calico.CNI {
+	m.Pods = last.Pods
+	if g.podsRead || m.Calico.CNI != last.Calico.CNI {
 		m.Pods = PodSection(g.pods, m.Calico.CNI == CNICalico)
 		g.podsRead = false
 	}
 	g.facts = Facts{
-		Member: m, OwnPools: ours, Problems: g.problemList(),
-		Health: calicoHealth(m.Calico.API, g.others[APIServices], info, problem),
+		Member: m, OwnPools: ownPools, Problems: g.problemList(),
+		Health: calicoHealth(m.Calico.API, g.others[APIServices], g.others[ClusterInformations], g.problems[ClusterInformations]),
 	}
 	return g.facts
+}
+
+// have says whether all of these kinds were read.
+func (g *Gatherer) have(kinds ...Kind) bool {
+	return !slices.ContainsFunc(kinds, func(k Kind) bool { return g.others[k] == nil })
+}
+
+// apiBackends returns the API server's backends; where a kind that names them was not read, with those that were known before.
+func (g *Gatherer) apiBackends() []snapshot.Service {
+	out := APIBackends(g.services, g.others[ValidatingWebhooks], g.others[MutatingWebhooks], g.others[CRDs], g.others[APIServices])
+	if g.have(ValidatingWebhooks, MutatingWebhooks, CRDs, APIServices) {
+		return out
+	}
+	for _, before := range g.facts.Member.APIBackends {
+		if !slices.ContainsFunc(out, func(s snapshot.Service) bool { return s.Namespace == before.Namespace && s.Name == before.Name }) {
+			out = append(out, before)
+		}
+	}
+	return sortServices(out)
+}
+
+// calico fills in what is known of Calico, its pools and the pod CIDRs, and returns how many pools are ours.
+func (g *Gatherer) calico(m *snapshot.Member) (ownPools int) {
+	last := &g.facts.Member
+	m.Calico.API = g.API()
+	infoKind, felixKind, poolKind := ClusterInformations, FelixConfigurations, IPPools
+	if m.Calico.API == mcnv1alpha1.CalicoAPIStorageOnly {
+		infoKind, felixKind, poolKind = storedClusterInformations, storedFelixConfigurations, storedIPPools
+	}
+	installations, pools := g.others[Installations], g.others[poolKind]
+	hasCalico := m.Calico.API != mcnv1alpha1.CalicoAPINone
+	m.Calico.CNI = CNI(installations, g.others[DaemonSets], pools, m.Cloud.Provider)
+	m.Calico.Version = CalicoVersion(g.others[infoKind], installations)
+	if hasCalico && m.Calico.API != "" {
+		m.Calico.Dataplane = Dataplane(installations, g.others[felixKind])
+	}
+	m.Pools, ownPools = Pools(pools)
+	if !hasCalico || pools != nil {
+		discoverPodCIDRs(m, g.nodes)
+	} else {
+		m.Calico.CNI = cmp.Or(m.Calico.CNI, last.Calico.CNI)
+		m.Pools, ownPools = last.Pools, g.facts.OwnPools
+		discoverPodCIDRs(m, g.nodes)
+		// Without pools the nodes may tell only a part.
+		m.PodCIDRs = sortPrefixes(slices.Concat(m.PodCIDRs, last.PodCIDRs))
+	}
+	if hasCalico && !g.have(infoKind) {
+		m.Calico.Version = cmp.Or(m.Calico.Version, last.Calico.Version)
+	}
+	if hasCalico && !g.have(felixKind) && installations == nil {
+		m.Calico.Dataplane = cmp.Or(last.Calico.Dataplane, m.Calico.Dataplane)
+	}
+	return ownPools
 }
 
 func (g *Gatherer) problemList() []string {
@@ -200,7 +254,7 @@ func ClusterID(namespaces []corev1.Namespace) string {
 // Cluster reads a whole cluster once, through a client that asks the API server. Kinds that cannot be read are named in Facts.Problems; the error
 // is that of a required kind.
 func Cluster(ctx context.Context, reader client.Reader) (Facts, error) {
-	g := New(reader)
+	g := New(reader, Facts{})
 	g.Read(ctx, BaseKinds()...)
 	for _, k := range BaseKinds() {
 		if problem := g.problems[k]; k.Required && problem != "" {

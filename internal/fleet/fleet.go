@@ -1,0 +1,391 @@
+package fleet
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/gather"
+	"multicloud.network/operator/internal/snapshot"
+)
+
+// Options configure a Fleet. Zero durations and counts mean the defaults that their fields name.
+type Options struct {
+	// Hub is how to reach the hub, for members with access local.
+	Hub *rest.Config
+	// Scheme knows the kinds that users of a Connection's client write, and those of Kubernetes itself; client-go's.
+	Scheme *runtime.Scheme
+	// Logger is used with the key "cluster".
+	Logger logr.Logger
+	// Now is the clock; time.Now.
+	Now func() time.Time
+	// ProbeInterval and ProbeTimeout say how often a member is probed and how long it may take: 10 s and 5 s.
+	ProbeInterval, ProbeTimeout time.Duration
+	// ProbeFailures is the number of probes that must fail in a row before a member counts as unreachable: 3. A 401 counts at once.
+	ProbeFailures int
+	// BackoffMin and BackoffMax bound the pause before the next try to connect: 1 s and 30 s.
+	BackoffMin, BackoffMax time.Duration
+	// SyncTimeout bounds the wait for a first complete view, OptionalTimeout its wait for the kinds that may be missing: 5 min and 15 s.
+	SyncTimeout, OptionalTimeout time.Duration
+	// RefreshInterval is how often the Kubernetes version and kinds that are not served yet are looked for: 1 min.
+	RefreshInterval time.Duration
+}
+
+func (o *Options) setDefaults() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Scheme == nil {
+		o.Scheme = scheme.Scheme
+	}
+	o.ProbeInterval = cmp.Or(o.ProbeInterval, 10*time.Second)
+	o.ProbeTimeout = cmp.Or(o.ProbeTimeout, 5*time.Second)
+	o.ProbeFailures = cmp.Or(o.ProbeFailures, 3)
+	o.BackoffMin = cmp.Or(o.BackoffMin, time.Second)
+	o.BackoffMax = cmp.Or(o.BackoffMax, 30*time.Second)
+	o.SyncTimeout = cmp.Or(o.SyncTimeout, 5*time.Minute)
+	o.OptionalTimeout = cmp.Or(o.OptionalTimeout, 15*time.Second)
+	o.RefreshInterval = cmp.Or(o.RefreshInterval, time.Minute)
+}
+
+// Fleet is all registered members. Its methods are safe for concurrent use and never wait for a member.
+type Fleet struct {
+	opts Options
+	// ctx is the parent of every connection.
+	ctx  context.Context
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	members map[string]*member
+	subs    []chan struct{}
+	// composed is the snapshot of the present; nil when something changed since it was made.
+	composed *snapshot.Fleet
+}
+
+// member is one registration. Fleet.mu guards it; facts are immutable and replaced.
+type member struct {
+	object     *mcnv1alpha1.MemberCluster
+	kubeconfig []byte
+	// pinned is the cluster ID that the member has to have; empty before the first connection.
+	pinned string
+	facts  gather.Facts
+	state  State
+	conn   *Connection
+	// session is the goroutine that may change this member; those of former credentials may not.
+	session *session
+}
+
+// New returns a Fleet without members. Close ends it.
+func New(opts Options) *Fleet {
+	opts.setDefaults()
+	ctx, stop := context.WithCancel(context.Background())
+	return &Fleet{opts: opts, ctx: ctx, stop: stop, members: map[string]*member{}}
+}
+
+// Start waits for the context to end and closes all connections: the Fleet as a Runnable of a controller-runtime manager.
+func (f *Fleet) Start(ctx context.Context) error {
+	<-ctx.Done()
+	f.Close()
+	return nil
+}
+
+// Close ends all connections and waits for their goroutines.
+func (f *Fleet) Close() {
+	f.stop()
+	f.wg.Wait()
+}
+
+// Set registers a member, or takes in what changed of it. A kubeconfig is vetted first: the state of a member whose kubeconfig is refused says why. It
+// connects anew only if the way to the cluster changed; what is known of the member is held meanwhile.
+func (f *Fleet) Set(object *mcnv1alpha1.MemberCluster, kubeconfig []byte) {
+	f.mu.Lock()
+	known := f.members[object.Name]
+	same := known != nil && known.session != nil && sameAccess(known.object, object) && bytes.Equal(known.kubeconfig, kubeconfig)
+	f.mu.Unlock()
+	var cfg *rest.Config
+	if !same {
+		var err error
+		if cfg, err = f.configFor(object, kubeconfig); err != nil {
+			fault := asFault(err)
+			f.SetFault(object, fault.reason, fault.message)
+			return
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.registerLocked(object)
+	if same && m.session != nil {
+		f.changedLocked()
+		return
+	}
+	m.kubeconfig = bytes.Clone(kubeconfig)
+	f.disconnectLocked(m)
+	m.state.Reachable = false
+	m.state.Reason, m.state.Message = mcnv1alpha1.ReasonConnecting, "connecting to the cluster"
+	f.startLocked(m, cfg)
+	f.changedLocked()
+}
+
+// configFor returns the configuration for a member's access.
+func (f *Fleet) configFor(object *mcnv1alpha1.MemberCluster, kubeconfig []byte) (*rest.Config, error) {
+	if object.Spec.Access.Local != nil {
+		if f.opts.Hub == nil {
+			return nil, &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: "access local needs a hub configuration, which this operator has not"}
+		}
+		return harden(rest.CopyConfig(f.opts.Hub)), nil
+	}
+	return Vet(kubeconfig)
+}
+
+// SetFault registers a member that cannot be connected to, because its Secret is missing for example, and ends the connection that it has. What is
+// known of it is held.
+func (f *Fleet) SetFault(object *mcnv1alpha1.MemberCluster, reason mcnv1alpha1.Reason, message string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.registerLocked(object)
+	f.disconnectLocked(m)
+	m.kubeconfig = nil
+	f.loseLocked(m, reason, message)
+	f.changedLocked()
+}
+
+// Remove forgets a member and ends its connection.
+func (f *Fleet) Remove(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.members[name]
+	if m == nil {
+		return
+	}
+	f.disconnectLocked(m)
+	delete(f.members, name)
+	f.wakeDuplicatesLocked(name)
+	f.changedLocked()
+}
+
+// registerLocked takes in what the MemberCluster says. For a member that is new to this process its status says what was last known.
+func (f *Fleet) registerLocked(object *mcnv1alpha1.MemberCluster) *member {
+	object = object.DeepCopy()
+	m := f.members[object.Name]
+	if m != nil && m.object.UID != object.UID {
+		// Deleted and created again under one name: another registration.
+		f.disconnectLocked(m)
+		f.wakeDuplicatesLocked(object.Name)
+		m = nil
+	}
+	if m == nil {
+		m = &member{pinned: object.Status.ClusterID}
+		m.facts.Member = snapshot.Member{
+			ClusterID: object.Status.ClusterID, KubernetesVersion: object.Status.KubernetesVersion,
+			Cloud: object.Status.Cloud, Calico: object.Status.Calico, PodCIDRs: prefixes(object.Status.PodCIDRs),
+		}
+		m.state.StaleSince = object.Status.StaleSince.DeepCopy()
+		m.state.CalicoReason, m.state.CalicoMessage = mcnv1alpha1.ReasonConnecting, "the cluster has not been read yet"
+		f.members[object.Name] = m
+	}
+	m.object = object
+	if object.Spec.ClusterID != "" {
+		m.pinned = object.Spec.ClusterID
+	}
+	m.state.Generation, m.state.ClusterID = object.Generation, m.pinned
+	return m
+}
+
+// sameAccess says whether two versions of a MemberCluster lead to the same cluster in the same way.
+func sameAccess(a, b *mcnv1alpha1.MemberCluster) bool {
+	return a.UID == b.UID && (a.Spec.Access.Local == nil) == (b.Spec.Access.Local == nil) && a.Spec.ClusterID == b.Spec.ClusterID
+}
+
+// disconnectLocked ends the session of a member; what it does from now on counts no more.
+func (f *Fleet) disconnectLocked(m *member) {
+	if m.session != nil {
+		m.session.cancel()
+		m.session = nil
+	}
+	m.conn = nil
+}
+
+// loseLocked records that sight of a member is lost.
+func (f *Fleet) loseLocked(m *member, reason mcnv1alpha1.Reason, message string) {
+	m.conn = nil
+	m.state.Reachable = false
+	m.state.Reason, m.state.Message = reason, message
+	if m.state.StaleSince == nil {
+		// Status keeps whole seconds; with more, what is written would differ from what is read back.
+		m.state.StaleSince = &metav1.Time{Time: f.opts.Now().Truncate(time.Second)}
+	}
+}
+
+// changedLocked tells every subscriber, without waiting for any.
+func (f *Fleet) changedLocked() {
+	f.composed = nil
+	for _, sub := range f.subs {
+		select {
+		case sub <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Subscribe returns a channel that gets a signal after something in Snapshot or States changed. Signals that are not taken become one.
+func (f *Fleet) Subscribe() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sub := make(chan struct{}, 1)
+	f.subs = append(f.subs, sub)
+	return sub
+}
+
+// States returns the health of every member.
+func (f *Fleet) States() map[string]State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make(map[string]State, len(f.members))
+	for name, m := range f.members {
+		out[name] = m.state
+	}
+	return out
+}
+
+// State returns the health of one member.
+func (f *Fleet) State(name string) (State, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.members[name]
+	if m == nil {
+		return State{}, false
+	}
+	return m.state, true
+}
+
+// Member returns what is known of one member.
+func (f *Fleet) Member(name string) (snapshot.Member, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.members[name]
+	if m == nil {
+		return snapshot.Member{}, false
+	}
+	return m.compose(), true
+}
+
+// Connection returns the way to a member that is reachable.
+func (f *Fleet) Connection(name string) (*Connection, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.members[name]
+	if m == nil || m.conn == nil || !m.state.Reachable {
+		return nil, false
+	}
+	return m.conn, true
+}
+
+// Get returns a reachable member as multicluster-runtime's Provider does.
+func (f *Fleet) Get(_ context.Context, name string) (cluster.Cluster, error) {
+	conn, ok := f.Connection(name)
+	if !ok {
+		return nil, &NotConnectedError{Cluster: name}
+	}
+	return conn.Cluster, nil
+}
+
+// NotConnectedError says that a member has no connection now.
+type NotConnectedError struct{ Cluster string }
+
+// Error implements error.
+func (e *NotConnectedError) Error() string {
+	return "cluster " + e.Cluster + " is not connected; see the conditions of its MemberCluster"
+}
+
+// Snapshot returns what is known of all members, sorted by name. It is immutable and shared: callers change nothing in it.
+func (f *Fleet) Snapshot() snapshot.Fleet {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.composed == nil {
+		composed := snapshot.Fleet{Members: make([]snapshot.Member, 0, len(f.members))}
+		for _, name := range slices.Sorted(maps.Keys(f.members)) {
+			composed.Members = append(composed.Members, f.members[name].compose())
+		}
+		f.composed = &composed
+	}
+	return snapshot.Fleet{Members: slices.Clone(f.composed.Members)}
+}
+
+// compose joins what the MemberCluster says and what its cluster says.
+func (m *member) compose() snapshot.Member {
+	out := m.facts.Member
+	spec := m.object.Spec
+	out.Name, out.Labels = m.object.Name, m.object.Labels
+	out.Role, out.Domain, out.SourceNAT = spec.Role, spec.PodNetwork.Domain, spec.PodNetwork.SourceNAT
+	if len(spec.PodNetwork.CIDRs) > 0 {
+		out.PodCIDRs = prefixes(spec.PodNetwork.CIDRs)
+	}
+	return out
+}
+
+func prefixes(cidrs []mcnv1alpha1.CIDR) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(cidrs))
+	for _, cidr := range cidrs {
+		if prefix, err := netip.ParsePrefix(string(cidr)); err == nil {
+			out = append(out, prefix.Masked())
+		}
+	}
+	return out
+}
+
+// update lets a session change its member; change reports whether it changed the facts, which are too large to compare under the lock. It returns whether
+// the session still counts.
+func (f *Fleet) update(s *session, change func(*member) (facts bool)) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.members[s.name]
+	if m == nil || m.session != s {
+		return false
+	}
+	before, beforeConn := m.state, m.conn
+	if change(m) || beforeConn != m.conn || !reflect.DeepEqual(before, m.state) {
+		f.changedLocked()
+	}
+	return true
+}
+
+// facts returns what is known of a session's member.
+func (f *Fleet) facts(s *session) gather.Facts {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m := f.members[s.name]; m != nil {
+		return m.facts
+	}
+	return gather.Facts{}
+}
+
+// startLocked starts a session.
+func (f *Fleet) startLocked(m *member, cfg *rest.Config) {
+	ctx, cancel := context.WithCancel(f.ctx)
+	m.session = &session{
+		fleet: f, name: m.object.Name, cfg: cfg, ctx: ctx, cancel: cancel,
+		log: f.opts.Logger.WithValues("cluster", m.object.Name), again: make(chan struct{}, 1),
+	}
+	f.wg.Go(m.session.run)
+}
+
+// jitter spreads a pause over its upper half, so that members that fell together do not return together.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d/2+1)
+}

@@ -1,0 +1,81 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+
+	"k8s.io/client-go/rest"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/gather"
+)
+
+// maxVersion bounds what a member can make the hub store as its version.
+const maxVersion = 64
+
+// publisher takes what a view sees into the fleet. Its caller's goroutine alone uses it.
+type publisher struct {
+	session *session
+	conn    *connection
+	view    *view
+	// ctx is that of the connection.
+	ctx context.Context
+	// version is the API server's.
+	version string
+	// published says that a complete view was, and last what it was.
+	published bool
+	last      gather.Facts
+}
+
+// publish reads what changed, if the view is complete, and makes it known.
+//
+// This is the place for judgement on a view before it is believed, such as on one that lost much at once.
+func (p *publisher) publish() {
+	if !p.view.complete(p.ctx) {
+		return
+	}
+	p.view.readChanged(p.ctx)
+	facts := p.view.gatherer.Facts()
+	facts.Member.KubernetesVersion = p.version
+	facts.Member.Calico.Version = truncate(facts.Member.Calico.Version, maxVersion)
+	// Pods are compared last: they are many.
+	changed := !p.published || !reflect.DeepEqual(p.last, facts)
+	if !changed {
+		return
+	}
+	first := !p.published
+	p.published, p.last = true, facts
+	p.session.fleet.update(p.session, func(m *member) bool {
+		if m.state.DuplicateOf != "" {
+			return false // an older registration took the cluster; this connection is about to end
+		}
+		if first {
+			p.session.log.Info("Member is reachable", "clusterID", p.conn.id, "kubernetesVersion", p.version, "calicoAPI", facts.Member.Calico.API)
+			m.conn = &Connection{ClusterID: p.conn.id, Client: p.conn.client, Cluster: p.view.cluster, ctx: p.ctx}
+		}
+		m.facts = facts
+		m.facts.Member.ClusterID = m.pinned
+		m.state.Reachable, m.state.Synced, m.state.StaleSince = true, true, nil
+		m.state.Reason, m.state.Message = mcnv1alpha1.ReasonConnected, "connected to the cluster and watching it"
+		m.state.CalicoReady, m.state.CalicoReason, m.state.CalicoMessage = facts.Health.Ready, facts.Health.Reason, facts.Health.Message
+		m.state.OwnPools, m.state.Problems = facts.OwnPools, facts.Problems
+		return true
+	})
+}
+
+func truncate(text string, most int) string {
+	if len(text) > most {
+		return text[:most]
+	}
+	return text
+}
+
+// getJSON reads a path that is no resource.
+func getJSON(ctx context.Context, c rest.Interface, path string, into any) error {
+	body, err := c.Get().AbsPath(path).Do(ctx).Raw()
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, into)
+}

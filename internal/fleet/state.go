@@ -1,0 +1,54 @@
+package fleet
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+)
+
+// State is the health of one member. It changes on transitions only; nothing in it ticks.
+type State struct {
+	// Generation is the generation of the MemberCluster that was registered last.
+	Generation int64
+	// Reachable says that the member is connected, is the cluster that it should be, and has a view that is complete and live.
+	Reachable bool
+	// Synced says that there has been a complete view since this process started. Until then the member's absence from a snapshot's lists means nothing:
+	// remove nothing because of it.
+	Synced bool
+	// Reason and Message say why the member is reachable or not.
+	Reason  mcnv1alpha1.Reason
+	Message string
+	// StaleSince is when sight of the member was lost; nil while it is seen, and while it is first connected to.
+	StaleSince *metav1.Time
+	// ClusterID is the ID that the member is pinned to; empty before it is known.
+	ClusterID string
+	// DuplicateOf is the older registration of the same cluster, if there is one.
+	DuplicateOf string
+	// CalicoReady says whether Calico takes policies; CalicoReason is Connecting while nobody knows.
+	CalicoReady   bool
+	CalicoReason  mcnv1alpha1.Reason
+	CalicoMessage string
+	// OwnPools is the number of IP pools of ours on the member.
+	OwnPools int
+	// Problems name the kinds that cannot be read, and why.
+	Problems []string
+}
+
+// Connection is a way to a member that was reachable when it was asked for.
+type Connection struct {
+	// ClusterID is the ID that was verified when the connection was made.
+	ClusterID string
+	// Client asks the API server directly. It reads no cache.
+	Client client.Client
+	// Cluster is the connection as controller-runtime, and with it multicluster-runtime, sees it. Its cache holds stripped objects.
+	Cluster cluster.Cluster
+
+	ctx context.Context
+}
+
+// Context ends when the connection does, or when the credential changes. What is written after that may go to nobody.
+func (c *Connection) Context() context.Context { return c.ctx }

@@ -1,0 +1,382 @@
+package fleet
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/gather"
+)
+
+// view watches one cluster over one connection. Its informers run in goroutines of their own; all methods belong to the session's goroutine.
+type view struct {
+	conn *connection
+	opts *Options
+	// cluster has the cache of most kinds; foreign the cache of those of which only objects that are not ours are asked for.
+	cluster cluster.Cluster
+	foreign cache.Cache
+	// gatherer reads from the caches.
+	gatherer *gather.Gatherer
+	// informers are those of the kinds that are watched.
+	informers map[gather.Kind]cache.Informer
+	// believed says that the view was complete once.
+	believed bool
+	// deadline is until when kinds that may be missing are waited for.
+	deadline time.Time
+	running  sync.WaitGroup
+
+	// changed signals that a kind's objects or its readability changed, suspect that a watch was answered 401, failed that a cache ended.
+	changed, suspect chan struct{}
+	failed           chan error
+
+	mu sync.Mutex
+	// dirty are the kinds to be read anew; problems are the last answers to lists and watches that failed.
+	dirty    map[gather.Kind]bool
+	problems map[schema.GroupVersionKind]kindError
+}
+
+// kindError is why a kind cannot be read.
+type kindError struct {
+	verb string
+	err  error
+}
+
+func newView(conn *connection, opts *Options, last gather.Facts) *view {
+	w := &view{
+		conn: conn, opts: opts,
+		informers: map[gather.Kind]cache.Informer{},
+		changed:   make(chan struct{}, 1), suspect: make(chan struct{}, 1), failed: make(chan error, 2),
+		dirty: map[gather.Kind]bool{}, problems: map[schema.GroupVersionKind]kindError{},
+	}
+	w.gatherer = gather.New(w, last)
+	return w
+}
+
+// start makes the caches and begins to watch the kinds that every cluster serves. The caches run until ctx ends.
+func (w *view) start(ctx context.Context) error {
+	watching := rest.CopyConfig(w.conn.cfg)
+	watching.Timeout = 0 // it would cut watches; a dead peer is found by HTTP/2 pings and by the probe
+	httpClient, err := httpClientFor(watching)
+	if err != nil {
+		return err
+	}
+	mapper := w.conn.client.RESTMapper()
+	options := cache.Options{
+		HTTPClient: httpClient, Scheme: w.conn.scheme, Mapper: mapper,
+		DefaultTransform: gather.Strip, ReaderFailOnMissingInformer: true, NewInformer: w.newInformer,
+	}
+	daemonSets := &unstructured.Unstructured{}
+	daemonSets.SetGroupVersionKind(gather.DaemonSets.GroupVersionKind)
+	w.cluster, err = cluster.New(w.conn.cfg, func(o *cluster.Options) {
+		o.Scheme, o.HTTPClient, o.Logger = w.conn.scheme, w.conn.http, w.conn.log
+		o.MapperProvider = mapperOf(w.conn.client)
+		o.Cache = options
+		o.Cache.ByObject = map[client.Object]cache.ByObject{
+			daemonSets: {Namespaces: map[string]cache.Config{gather.DaemonSets.Namespace: {}}},
+		}
+	})
+	if err != nil {
+		return err
+	}
+	foreignOptions := options
+	if foreignOptions.DefaultLabelSelector, err = notOurs(); err != nil {
+		return err
+	}
+	if w.foreign, err = cache.New(watching, foreignOptions); err != nil {
+		return err
+	}
+	w.deadline = time.Now().Add(w.opts.OptionalTimeout)
+	w.running.Go(func() { w.report(ctx, w.cluster.Start(ctx)) })
+	w.running.Go(func() { w.report(ctx, w.foreign.Start(ctx)) })
+	for _, k := range gather.BaseKinds() {
+		w.watch(ctx, k)
+	}
+	// Without any event the wait for missing kinds still ends.
+	timer := time.AfterFunc(w.opts.OptionalTimeout+time.Millisecond, func() { signal(w.changed) })
+	context.AfterFunc(ctx, func() { timer.Stop() })
+	return nil
+}
+
+// wait waits for the caches, after their context has ended.
+func (w *view) wait() { w.running.Wait() }
+
+func (w *view) report(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		w.failed <- err
+	}
+}
+
+// watch begins to watch a kind. A kind that the cluster does not serve is tried again by look.
+func (w *view) watch(ctx context.Context, k gather.Kind) {
+	if w.informers[k] != nil {
+		return
+	}
+	informer, err := w.cacheFor(k).GetInformer(ctx, objectFor(k), cache.BlockUntilSynced(false))
+	if err != nil {
+		w.setProblem(k.GroupVersionKind, "list", err)
+		return
+	}
+	mark := func() { w.markDirty(k) }
+	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { mark() }, UpdateFunc: func(any, any) { mark() }, DeleteFunc: func(any) { mark() },
+	})
+	if err != nil {
+		w.setProblem(k.GroupVersionKind, "list", err)
+		return
+	}
+	w.informers[k] = informer
+	// An empty kind has no event; its being complete is one.
+	w.running.Go(func() {
+		if toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced, informer.HasSynced) {
+			mark()
+		}
+	})
+}
+
+func (w *view) cacheFor(k gather.Kind) cache.Cache {
+	if k.Foreign {
+		return w.foreign
+	}
+	return w.cluster.GetCache()
+}
+
+// look begins to watch what the cluster has come to serve.
+func (w *view) look(ctx context.Context) {
+	kinds := append(gather.BaseKinds(), gather.CalicoKinds(w.gatherer.API())...)
+	if w.gatherer.HasInstallation() {
+		kinds = append(kinds, gather.Installations)
+	}
+	for _, k := range kinds {
+		w.watch(ctx, k)
+	}
+}
+
+// complete says whether the view may be believed: all required kinds have been listed, and the others have been listed, have failed, or have been waited
+// for long enough.
+func (w *view) complete(ctx context.Context) bool {
+	if w.believed {
+		return true
+	}
+	late := time.Now().After(w.deadline)
+	for _, k := range gather.BaseKinds() {
+		if !w.synced(k) && (k.Required || !(late || w.hasProblem(k))) {
+			return false
+		}
+	}
+	// What serves Calico's API stands in what has just been listed.
+	w.gatherer.Read(ctx, gather.CRDs, gather.APIServices)
+	w.look(ctx)
+	for _, k := range gather.CalicoKinds(w.gatherer.API()) {
+		if !w.synced(k) && !late && !w.hasProblem(k) {
+			return false
+		}
+	}
+	// All at once: what has been listed may not have been told to the handlers that mark kinds as changed.
+	w.gatherer.Read(ctx, allKinds()...)
+	w.believed = true
+	return true
+}
+
+// missing names the required kinds that have not been listed, for a message.
+func (w *view) missing() string {
+	var out []string
+	for _, k := range gather.BaseKinds() {
+		if !k.Required || w.synced(k) {
+			continue
+		}
+		w.mu.Lock()
+		problem, known := w.problems[k.GroupVersionKind]
+		w.mu.Unlock()
+		if known {
+			out = append(out, gather.Problem(problem.verb, k, problem.err))
+		} else {
+			out = append(out, "no answer to the list of "+k.GroupResource())
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(out, "; ")
+}
+
+func (w *view) synced(k gather.Kind) bool {
+	informer := w.informers[k]
+	return informer != nil && informer.HasSynced()
+}
+
+func (w *view) hasProblem(k gather.Kind) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, has := w.problems[k.GroupVersionKind]
+	return has
+}
+
+// readChanged lets the gatherer read the kinds that changed.
+func (w *view) readChanged(ctx context.Context) {
+	w.mu.Lock()
+	kinds := make([]gather.Kind, 0, len(w.dirty))
+	for k := range w.dirty {
+		kinds = append(kinds, k)
+	}
+	clear(w.dirty)
+	w.mu.Unlock()
+	w.gatherer.Read(ctx, kinds...)
+	if slices.Contains(kinds, gather.CRDs) || slices.Contains(kinds, gather.APIServices) {
+		w.look(ctx)
+	}
+}
+
+func (w *view) markDirty(k gather.Kind) {
+	w.mu.Lock()
+	w.dirty[k] = true
+	w.mu.Unlock()
+	signal(w.changed)
+}
+
+// setProblem records how a list or watch of a kind ended; nil clears.
+func (w *view) setProblem(gvk schema.GroupVersionKind, verb string, err error) {
+	w.mu.Lock()
+	_, had := w.problems[gvk]
+	if err == nil {
+		delete(w.problems, gvk)
+	} else {
+		w.problems[gvk] = kindError{verb: verb, err: err}
+	}
+	if had != (err != nil) {
+		for _, k := range allKinds() {
+			if k.GroupVersionKind == gvk {
+				w.dirty[k] = true
+			}
+		}
+	}
+	w.mu.Unlock()
+	if had != (err != nil) {
+		signal(w.changed)
+	}
+	if apierrors.IsUnauthorized(err) {
+		signal(w.suspect)
+	}
+}
+
+// List implements client.Reader for the gatherer: it reads a cache, but only one that is complete; of one that cannot be filled it says why.
+func (w *view) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	gvk, err := apiutil.GVKForObject(list, w.conn.scheme)
+	if err != nil {
+		return err
+	}
+	gvk.Kind = strings.TrimSuffix(gvk.Kind, "List")
+	i := slices.IndexFunc(allKinds(), func(k gather.Kind) bool { return k.GroupVersionKind == gvk })
+	if i < 0 {
+		return gather.ErrNotRead
+	}
+	k := allKinds()[i]
+	synced := w.synced(k)
+	w.mu.Lock()
+	problem, has := w.problems[gvk]
+	w.mu.Unlock()
+	// A watch that is merely interrupted is the probe's business; one that is forbidden leaves the cache behind for good.
+	if has && (!synced || apierrors.IsForbidden(problem.err)) {
+		return &gather.ReadError{Verb: problem.verb, Err: problem.err}
+	}
+	if !synced {
+		return gather.ErrNotRead
+	}
+	return w.cacheFor(k).List(ctx, list, opts...)
+}
+
+// Get implements client.Reader; gathering only lists.
+func (w *view) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	return gather.ErrNotRead
+}
+
+// newInformer makes informers that tell how their lists and watches end.
+func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+	gvk, err := apiutil.GVKForObject(object, w.conn.scheme)
+	if err != nil {
+		return toolscache.NewSharedIndexInformer(lw, object, resync, indexers)
+	}
+	inner := toolscache.ToListerWatcherWithContext(lw)
+	observed := &toolscache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			list, err := inner.ListWithContext(ctx, options)
+			w.observe(ctx, gvk, "list", err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			events, err := inner.WatchWithContext(ctx, options)
+			w.observe(ctx, gvk, "watch", err)
+			return events, err
+		},
+	}
+	return toolscache.NewSharedIndexInformer(observed, object, resync, indexers)
+}
+
+func (w *view) observe(ctx context.Context, gvk schema.GroupVersionKind, verb string, err error) {
+	if ctx.Err() == nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+		w.setProblem(gvk, verb, err)
+	}
+}
+
+// allKinds are the kinds that may be watched.
+var allKinds = sync.OnceValue(func() []gather.Kind {
+	return slices.Concat(gather.BaseKinds(), gather.CalicoKinds(mcnv1alpha1.CalicoAPINative), gather.CalicoKinds(mcnv1alpha1.CalicoAPIStorageOnly),
+		[]gather.Kind{gather.Installations})
+})
+
+func objectFor(k gather.Kind) client.Object {
+	switch k {
+	case gather.Pods:
+		return &corev1.Pod{}
+	case gather.Namespaces:
+		return &corev1.Namespace{}
+	case gather.Nodes:
+		return &corev1.Node{}
+	case gather.Services:
+		return &corev1.Service{}
+	}
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(k.GroupVersionKind)
+	return object
+}
+
+// mapperOf lets the cluster share the mapper of a client, and so its discovery.
+func mapperOf(c client.Client) func(*rest.Config, *http.Client) (meta.RESTMapper, error) {
+	return func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return c.RESTMapper(), nil }
+}
+
+func notOurs() (labels.Selector, error) {
+	absent, err := labels.NewRequirement(mcnv1alpha1.OwnerLabel, selection.DoesNotExist, nil)
+	if err != nil {
+		return nil, err
+	}
+	return labels.NewSelector().Add(*absent), nil
+}
+
+// signal fills a channel of capacity 1.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
