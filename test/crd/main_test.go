@@ -3,18 +3,18 @@
 package crd
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/test/cluster"
 )
 
 const crdDirectory = "../../config/crd/bases"
@@ -26,35 +26,28 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	code, err := runWithHub(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
+	os.Exit(cluster.Main(m, useHub, cluster.Options{Name: "crd-hub"}))
 }
 
-// runWithHub starts the hub, runs the tests, and stops the hub.
-func runWithHub(m *testing.M) (code int, err error) {
-	config, stop, err := startHub(context.Background())
-	if err != nil {
-		return 1, err
+// useHub installs the kinds in the cluster that the tests share. It cannot report a failure, so it ends the run; processes that
+// package cluster started end with it.
+func useHub(clusters []*cluster.Cluster) {
+	hubConfig = clusters[0].RESTConfig()
+	var err error
+	if hub, err = installKinds(hubConfig); err != nil {
+		fmt.Fprintln(os.Stderr, errors.Join(err, clusters[0].Stop()))
+		os.Exit(1)
 	}
-	defer func() {
-		if stopErr := stop(); stopErr != nil {
-			code, err = 1, stopErr
-		}
-	}()
+}
+
+// installKinds installs both kinds and returns a client that knows them.
+func installKinds(config *rest.Config) (client.Client, error) {
 	if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{crdDirectory}, ErrorIfPathMissing: true}); err != nil {
-		return 1, fmt.Errorf("installing the CustomResourceDefinitions: %w", err)
+		return nil, fmt.Errorf("installing the CustomResourceDefinitions: %w", err)
 	}
 	scheme := runtime.NewScheme()
 	if err := mcnv1alpha1.AddToScheme(scheme); err != nil {
-		return 1, err
+		return nil, err
 	}
-	metav1.AddToGroupVersion(scheme, mcnv1alpha1.GroupVersion)
-	if hub, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		return 1, err
-	}
-	hubConfig = config
-	return m.Run(), nil
+	return client.New(config, client.Options{Scheme: scheme})
 }
