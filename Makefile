@@ -68,6 +68,7 @@ manifests: generate ## the same: CRDs come from the types
 
 ##@ Build
 build: ## the operator, into bin/manager
+	$(SAY) 'building the operator'
 	@go build -trimpath -o $(BIN)/manager .
 
 docker-build: ## the operator's image, IMG=name:tag, with docker and buildx
