@@ -146,7 +146,7 @@ const (
 	ReasonDatastoreNotReady Reason = "DatastoreNotReady"
 
 	// ReasonUnmanaged: the member's podNetwork.sourceNAT is Unmanaged, so nobody here knows.
-	// Next step: if rules by label do not match across clusters, see docs/troubleshooting.md.
+	// Next step: none while rules by label match across clusters; if they do not, find out who changes the pods' source address.
 	ReasonUnmanaged Reason = "Unmanaged"
 
 	// ReasonPreserved: disabled IP pools for the other members' pod CIDRs are in place.
@@ -170,26 +170,45 @@ const (
 	ReasonRoleSource Reason = "RoleSource"
 )
 
-// WarningCode names something that works but that its author should know of. Warnings ride in the message of Accepted.
+// WarningCode names something that works but that its author should know of. Warnings ride in the message of Accepted. The list is closed, and
+// each has a heading in docs/troubleshooting.md, like a Reason.
 type WarningCode string
 
+// Warnings in the message of Accepted.
 const (
 	// WarningCIDRCoversPods: a CIDR of a route, segment or rule contains pod addresses of a member, and matches those pods whatever their segment.
+	// Next step: narrow the CIDR, or take the pods out of it with except, if it is not meant for pods.
 	WarningCIDRCoversPods WarningCode = "CIDRCoversPods"
+
 	// WarningNoPolicyEffect: the network permits what nothing denies, so that it changes no packet.
+	// Next step: none if that is intended; else set boundary to Closed, or membership to Exclusive.
 	WarningNoPolicyEffect WarningCode = "NoPolicyEffect"
+
 	// WarningMembershipConflict: an older Exclusive network picks some of the same pods and decides over them.
+	// Next step: let the two networks pick different pods, or make one of them Shared.
 	WarningMembershipConflict WarningCode = "MembershipConflict"
+
 	// WarningPodCIDROverlap: pod CIDRs of two members in different address domains overlap; addresses in the intersection are withheld.
+	// Next step: renumber one of them, or give both the same spec.podNetwork.domain if they are one address space.
 	WarningPodCIDROverlap WarningCode = "PodCIDROverlap"
+
 	// WarningDuplicateAddress: pods of two members hold the same address, which is withheld.
+	// Next step: find out which pod the address is routed to; give the clusters disjoint pod CIDRs.
 	WarningDuplicateAddress WarningCode = "DuplicateAddress"
+
 	// WarningPoolOverlap: an IP pool that Preserve needs would overlap a pool of the cluster's own, and is left out.
+	// Next step: see the message for the pool; give the clusters disjoint pod CIDRs.
 	WarningPoolOverlap WarningCode = "PoolOverlap"
+
 	// WarningForeignSetInGroup: a network set that is not ours carries labels that one of our peer selectors matches.
+	// Next step: take the labels off that set, if its addresses are not meant; whoever may write network sets is trusted with a group's addresses.
 	WarningForeignSetInGroup WarningCode = "ForeignSetInGroup"
+
 	// WarningForeignPolicyWidened: a policy that is not ours has a peer selector that matches our sets.
+	// Next step: add a namespaceSelector to that policy's peer, so that it selects pods only.
 	WarningForeignPolicyWidened WarningCode = "ForeignPolicyWidened"
+
 	// WarningEmptySegment: a segment or policy picks no pod in any of the network's clusters.
+	// Next step: compare the selectors with the labels of the pods and of their namespaces; none if the pods are still to come.
 	WarningEmptySegment WarningCode = "EmptySegment"
 )
