@@ -2,13 +2,16 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
@@ -73,7 +76,34 @@ func (c *Cluster) Apply(ctx context.Context, want *unstructured.Unstructured) (O
 	if err := c.serverSideApply(ctx, send, client.ForceOwnership); err != nil {
 		return "", nil, describe("updating", key, err)
 	}
-	return Updated, send, nil
+	if Equal(send, want) {
+		return Updated, send, nil
+	}
+	now, err := c.reset(ctx, send, want)
+	return Updated, now, err
+}
+
+// reset replaces the spec of an object of ours where server-side apply did not bring it to the wanted one: in lists that are sets, as Calico's are from
+// v3.32, it leaves items that somebody else added, and an address too many in a set is an opening.
+func (c *Cluster) reset(ctx context.Context, live, want *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	key := KeyOf(want)
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/resourceVersion", "value": live.GetResourceVersion()},
+		{"op": "replace", "path": "/spec", "value": want.Object["spec"]},
+	})
+	if err != nil {
+		return nil, describe("resetting", key, err)
+	}
+	opts := []client.PatchOption{client.FieldOwner(mcnv1alpha1.FieldManager)}
+	if c.dryRun {
+		opts = append(opts, client.DryRunAll)
+	}
+	out := live.DeepCopy()
+	if err := c.client.Patch(ctx, out, client.RawPatch(types.JSONPatchType, patch), opts...); err != nil {
+		return nil, describe("resetting", key, err)
+	}
+	out.SetManagedFields(nil)
+	return out, nil
 }
 
 // Delete removes one object of ours, but only in the state in which it was listed. One that is gone already is fine.
@@ -179,8 +209,12 @@ func describe(doing string, key compile.Key, err error) error {
 	return fmt.Errorf("%s %s %q: %w", doing, key.Kind, key.Name, err)
 }
 
-// IsRefused tells an answer that the API server will give again from one that a retry may cure.
+// IsRefused tells an answer that the API server will give again from one that a retry may cure. calico-apiserver refuses to delete a tier in which there
+// are policies with a plain internal error, which has nothing but its text to know it by.
 func IsRefused(err error) bool {
+	if err != nil && strings.Contains(err.Error(), "non-empty tier") {
+		return true
+	}
 	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsForbidden(err) ||
 		apierrors.IsNotAcceptable(err)
 }

@@ -102,7 +102,7 @@ func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name 
 		p.err = n.err
 		return false, forever
 	}
-	t := planNetwork(name, n, w.current.Held, w.live)
+	t := planNetwork(name, n, w.current, w.live)
 	for {
 		at, actions := t.next()
 		w.arrive(name, p, at)
@@ -288,7 +288,7 @@ func firstFew(names []string) []string {
 func (w *worker) publish() {
 	results := make(map[string]Result, len(w.current.networks))
 	for name, n := range w.current.networks {
-		t := planNetwork(name, n, w.current.Held, w.live)
+		t := planNetwork(name, n, w.current, w.live)
 		results[name] = w.result(name, n, t, w.progressOf(name))
 	}
 	w.mu.Lock()

@@ -18,6 +18,9 @@ type Intent struct {
 	Held bool
 	// Frozen stops all writing, sets too: the member is being let go with what it holds.
 	Frozen bool
+	// Unsynced are members whose pods have not been listed in full since the operator began. Sets that hold their addresses are not taken away and not
+	// changed: that an address is not known yet is no evidence against it.
+	Unsynced []string
 	// Shared are the tier, the guard and the pools, in the order in which they are to be written.
 	Shared []compile.Object
 	// Networks are what is to be done about each network. Objects of a network that is not named here are left as they are.
@@ -36,7 +39,7 @@ type NetworkIntent struct {
 	Remove bool
 	// Objects are in the order in which they are to be written.
 	Objects []compile.Object
-	// Unsynced are other members of the network whose pods have never been listed in full. New denials wait for them, at most the barrier.
+	// Unsynced are those of Intent.Unsynced that are other members of the network. New denials wait for them, at most the barrier.
 	Unsynced []string
 }
 

@@ -38,6 +38,20 @@ type todo struct {
 	frozen int
 }
 
+// decision is what becomes of a difference.
+type decision int
+
+const (
+	write  decision = iota
+	freeze          // not written because updates are Held, and told
+	skip            // not written because nobody knows better yet
+)
+
+// sourceUnsynced tells whether an object holds addresses of a member that has not been listed in full.
+func (p *prepared) sourceUnsynced(u *unstructured.Unstructured) bool {
+	return u.GetKind() == apply.KindSet && slices.Contains(p.Unsynced, u.GetLabels()[mcnv1alpha1.SourceClusterLabel])
+}
+
 // next returns the lowest phase in which something is to be done, and what.
 func (t *todo) next() (phase, []action) {
 	if len(t.actions) == 0 {
@@ -52,16 +66,27 @@ func (t *todo) next() (phase, []action) {
 }
 
 // planNetwork compares what is wanted of a network with what is there.
-func planNetwork(name string, n *networkPlan, memberHeld bool, live content) *todo {
+func planNetwork(name string, n *networkPlan, p *prepared, live content) *todo {
 	out := &todo{}
-	held := (n.Held || memberHeld) && !n.Remove
-	out.addWrites(n.wants, live, func(w *wanted) bool { return held && isPolicy(w.key) })
+	held := (n.Held || p.Held) && !n.Remove
+	out.addWrites(n.wants, live, func(w *wanted) decision {
+		switch {
+		case held && isPolicy(w.key):
+			return freeze
+		case live[w.key] != nil && p.sourceUnsynced(w.object):
+			return skip
+		}
+		return write
+	})
 	current := ""
 	if held {
 		current = policyText(n.wants)
 	}
 	out.addDrops(live, func(key compile.Key, u *unstructured.Unstructured) bool {
 		if apply.Network(u) != name || n.wants[key] != nil {
+			return false
+		}
+		if !n.Remove && p.sourceUnsynced(u) {
 			return false
 		}
 		if !held {
@@ -82,7 +107,12 @@ func planNetwork(name string, n *networkPlan, memberHeld bool, live content) *to
 // guards only when no unknown network may need them.
 func planShared(p *prepared, live content) *todo {
 	out := &todo{}
-	out.addWrites(p.shared, live, func(w *wanted) bool { return p.Held && isPolicy(w.key) })
+	out.addWrites(p.shared, live, func(w *wanted) decision {
+		if p.Held && isPolicy(w.key) {
+			return freeze
+		}
+		return write
+	})
 	if p.Held {
 		return out
 	}
@@ -116,17 +146,19 @@ func planShared(p *prepared, live content) *todo {
 	return out
 }
 
-func (t *todo) addWrites(wants map[compile.Key]*wanted, live content, frozen func(*wanted) bool) {
+func (t *todo) addWrites(wants map[compile.Key]*wanted, live content, decide func(*wanted) decision) {
 	var writes []*wanted
 	for key, w := range wants {
 		if l, ok := live[key]; ok && apply.Equal(l, w.object) {
 			continue
 		}
-		if frozen(w) {
+		switch decide(w) {
+		case write:
+			writes = append(writes, w)
+		case freeze:
 			t.frozen++
-			continue
+		case skip:
 		}
-		writes = append(writes, w)
 	}
 	byWriteOrder(writes)
 	for _, w := range writes {

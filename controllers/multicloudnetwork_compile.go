@@ -1,0 +1,187 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/internal/fleet"
+	"multicloud.network/operator/internal/member"
+	"multicloud.network/operator/internal/snapshot"
+)
+
+// scope holds what one pass has read and decided.
+type scope struct {
+	networks []*mcnv1alpha1.MultiCloudNetwork          // read: those that are to be in force
+	deleting []*mcnv1alpha1.MultiCloudNetwork          // read: those that are being deleted
+	members  map[string]*mcnv1alpha1.MemberCluster     // read
+	fleet    snapshot.Fleet                            // read
+	states   map[string]fleet.State                    // read
+	errors   map[string]field.ErrorList                // compile: why a newest spec is invalid
+	inForce  map[string]*mcnv1alpha1.MultiCloudNetwork // compile: the spec that counts, of each network that has a valid one
+	results  map[string]compile.Result                 // compile: of inForce
+	compiler *compile.Compiler                         // compile
+	warnings map[string][]compile.Warning              // intend: about shared objects, by member
+	statuses map[string]member.Status                  // intend: read after the intents were set
+	again    time.Duration                             // any step: when to look again at the latest; 0 for never
+}
+
+// lookAgain asks for another pass after a while.
+func (s *scope) lookAgain(after time.Duration) {
+	after = max(after, debounce)
+	if s.again == 0 || after < s.again {
+		s.again = after
+	}
+}
+
+// managed are the members that are written to.
+func (s *scope) managed() []snapshot.Member {
+	var out []snapshot.Member
+	for _, m := range s.fleet.Members {
+		if m.Role != mcnv1alpha1.RoleSource && s.members[m.Name] != nil {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// leaving tells whether a member is being unregistered.
+func (s *scope) leaving(name string) bool {
+	m := s.members[name]
+	return m != nil && !m.DeletionTimestamp.IsZero()
+}
+
+func (r *NetworkReconciler) read(ctx context.Context, s *scope) error {
+	var networks mcnv1alpha1.MultiCloudNetworkList
+	if err := r.Client.List(ctx, &networks); err != nil {
+		return err
+	}
+	for i := range networks.Items {
+		n := &networks.Items[i]
+		if last, ok := r.memory.written[n.Name]; ok && last.over == n.ResourceVersion {
+			n.Status = last.status
+		}
+		if n.DeletionTimestamp.IsZero() {
+			s.networks = append(s.networks, n)
+		} else {
+			s.deleting = append(s.deleting, n)
+		}
+	}
+	var members mcnv1alpha1.MemberClusterList
+	if err := r.Client.List(ctx, &members); err != nil {
+		return err
+	}
+	s.members = make(map[string]*mcnv1alpha1.MemberCluster, len(members.Items))
+	for i := range members.Items {
+		s.members[members.Items[i].Name] = &members.Items[i]
+	}
+	s.states = r.Fleet.States()
+	s.fleet = r.Fleet.Snapshot()
+	r.forget(s)
+	return nil
+}
+
+// forget drops from memory what is about networks that are gone.
+func (r *NetworkReconciler) forget(s *scope) {
+	alive := map[string]bool{}
+	for _, n := range slices.Concat(s.networks, s.deleting) {
+		alive[n.Name] = true
+	}
+	for name := range r.memory.inForce {
+		if !alive[name] {
+			delete(r.memory.inForce, name)
+			delete(r.memory.counted, name)
+			delete(r.memory.written, name)
+		}
+	}
+	for _, n := range s.networks {
+		delete(r.memory.leftovers, n.Name)
+	}
+}
+
+// addFinalizers makes sure that nothing is written for a network whose deletion we might miss.
+func (r *NetworkReconciler) addFinalizers(ctx context.Context, s *scope) error {
+	for _, n := range s.networks {
+		before := n.DeepCopy()
+		if !controllerutil.AddFinalizer(n, mcnv1alpha1.CleanupFinalizer) {
+			continue
+		}
+		status := n.Status
+		err := r.Client.Patch(ctx, n, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(mcnv1alpha1.FieldManager))
+		if err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		n.Status = status
+	}
+	return nil
+}
+
+// compile validates the newest specs, puts the last valid one in the place of those that are invalid or held back, and compiles.
+func (r *NetworkReconciler) compile(ctx context.Context, s *scope) error {
+	s.errors = map[string]field.ErrorList{}
+	s.results = map[string]compile.Result{}
+	s.inForce = map[string]*mcnv1alpha1.MultiCloudNetwork{}
+	s.compiler = r.compiler(s, s.networks)
+	effective := make([]*mcnv1alpha1.MultiCloudNetwork, 0, len(s.networks))
+	replaced := false
+	for _, n := range s.networks {
+		result := s.compiler.Network(n.Name)
+		s.results[n.Name] = result
+		if len(result.Errors) > 0 {
+			s.errors[n.Name] = result.Errors
+		}
+		use := r.inForceOf(n, len(result.Errors) > 0)
+		replaced = replaced || use != n
+		effective = append(effective, use)
+	}
+	if replaced {
+		s.compiler = r.compiler(s, effective)
+	}
+	for _, n := range effective {
+		if replaced {
+			s.results[n.Name] = s.compiler.Network(n.Name)
+		}
+		if len(s.results[n.Name].Errors) > 0 {
+			ctrl.LoggerFrom(ctx).V(1).Info("no valid spec is known; what stands on the members is left alone", "network", n.Name)
+			continue
+		}
+		s.inForce[n.Name] = n
+		r.memory.inForce[n.Name] = n.DeepCopy()
+	}
+	return nil
+}
+
+func (r *NetworkReconciler) compiler(s *scope, networks []*mcnv1alpha1.MultiCloudNetwork) *compile.Compiler {
+	return compile.New(compile.Input{Settings: r.Settings, Networks: networks, Fleet: s.fleet})
+}
+
+// inForceOf returns the network with the spec that counts: the newest, but the last valid one while the newest is invalid, and the last one before updates
+// were Held while they are: its sets have to keep flowing, and those of a newer spec do not carry the policies that stand.
+func (r *NetworkReconciler) inForceOf(n *mcnv1alpha1.MultiCloudNetwork, invalid bool) *mcnv1alpha1.MultiCloudNetwork {
+	last := r.memory.inForce[n.Name]
+	held := n.Spec.Updates == mcnv1alpha1.UpdatesHeld
+	if last == nil || last.UID != n.UID || last.Generation == n.Generation || (!invalid && !held) {
+		return n
+	}
+	if held && !invalid && equalButUpdates(last, n) {
+		return n
+	}
+	out := last.DeepCopy()
+	out.Status = n.Status
+	out.Spec.Updates = n.Spec.Updates
+	return out
+}
+
+func equalButUpdates(a, b *mcnv1alpha1.MultiCloudNetwork) bool {
+	x := a.Spec.DeepCopy()
+	x.Updates = b.Spec.Updates
+	return equality.Semantic.DeepEqual(x, &b.Spec)
+}

@@ -1,0 +1,172 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/internal/fleet"
+	"multicloud.network/operator/internal/member"
+	"multicloud.network/operator/internal/snapshot"
+)
+
+// debounce gathers changes that come together into one pass.
+const debounce = 50 * time.Millisecond
+
+// allNetworks is the one request there is: networks meet (they share pods, slots and orders), so that a change of one may change all.
+var allNetworks = reconcile.Request{NamespacedName: client.ObjectKey{Name: "all"}}
+
+// FleetView is what the reconciler needs of the fleet.
+type FleetView interface {
+	// Snapshot is what is known of every member.
+	Snapshot() snapshot.Fleet
+	// States is the health of every member.
+	States() map[string]fleet.State
+	// Subscribe signals that one of them changed.
+	Subscribe() <-chan struct{}
+}
+
+// MemberWriter is what the reconciler needs of the members' workers.
+type MemberWriter interface {
+	// SetIntents says what each member should hold.
+	SetIntents(map[string]member.Intent)
+	// Statuses tells how far they are.
+	Statuses() map[string]member.Status
+	// Subscribe signals that Statuses changed.
+	Subscribe() <-chan struct{}
+	// Wake makes workers look at their connections.
+	Wake()
+}
+
+// NetworkReconciler compiles all networks for all members at every change, hands the result to the members' workers, and writes each network's status.
+type NetworkReconciler struct {
+	// Client reads and writes the hub.
+	Client client.Client
+	// Fleet is what is known of the members.
+	Fleet FleetView
+	// Members are their workers.
+	Members MemberWriter
+	// Recorder takes events; nil for none.
+	Recorder events.EventRecorder
+	// Settings shape what is compiled.
+	Settings compile.Settings
+	// Barrier is how long anything waits for a member that is out of reach.
+	Barrier time.Duration
+	// Now is the clock; time.Now by default.
+	Now func() time.Time
+
+	memory memory
+}
+
+// memory is what is kept between passes; losing it in a restart costs what each field says.
+type memory struct {
+	started time.Time
+	// inForce are the networks as they were last valid. After a restart an invalid network is left as it is on the members.
+	inForce map[string]*mcnv1alpha1.MultiCloudNetwork
+	// leftovers are networks that were deleted while members were out of reach: network, member. After a restart they stay.
+	leftovers map[string]map[string]bool
+	// counted is when a network's counts of pods were last written.
+	counted map[string]time.Time
+	// written are the statuses that the cache may not have seen yet.
+	written map[string]writtenStatus
+}
+
+// writtenStatus is a status that was written over an object of a resourceVersion.
+type writtenStatus struct {
+	over   string
+	status mcnv1alpha1.MultiCloudNetworkStatus
+}
+
+// SetupWithManager registers the reconciler: it runs when a network, a member or what is known of the fleet changes, and when a worker has news.
+func (r *NetworkReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	r.memory = memory{
+		started: r.Now(), inForce: map[string]*mcnv1alpha1.MultiCloudNetwork{}, leftovers: map[string]map[string]bool{},
+		counted: map[string]time.Time{}, written: map[string]writtenStatus{},
+	}
+	changed := builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("multicloudnetwork").
+		Watches(&mcnv1alpha1.MultiCloudNetwork{}, enqueueAll(), changed).
+		Watches(&mcnv1alpha1.MemberCluster{}, enqueueAll(), changed).
+		WatchesRawSource(signal(r.Fleet.Subscribe(), r.Members.Wake)).
+		WatchesRawSource(signal(r.Members.Subscribe(), nil)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
+		Complete(r)
+}
+
+// step is one part of a pass.
+type step struct {
+	name string
+	run  func(context.Context, *scope) error
+}
+
+// Reconcile makes one pass over all networks.
+func (r *NetworkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	s := &scope{}
+	steps := []step{
+		{"read", r.read},
+		{"hold", r.addFinalizers},
+		{"compile", r.compile},
+		{"intend", r.intend},
+		{"report", r.report},
+		{"release", r.release},
+	}
+	for _, step := range steps {
+		if err := step.run(ctx, s); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return ctrl.Result{RequeueAfter: s.again}, nil
+}
+
+// enqueueAll turns every event into the one request, a little later.
+func enqueueAll() handler.EventHandler {
+	add := func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) { q.AddAfter(allNetworks, debounce) }
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, _ event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			add(q)
+		},
+		UpdateFunc: func(_ context.Context, _ event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			add(q)
+		},
+		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			add(q)
+		},
+	}
+}
+
+// signal turns tokens of a channel into the one request. first is called for each token.
+func signal(tokens <-chan struct{}, first func()) source.Source {
+	return source.Func(func(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		go func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tokens:
+					if first != nil {
+						first()
+					}
+					q.AddAfter(allNetworks, debounce)
+				}
+			}
+		}()
+		return nil
+	})
+}

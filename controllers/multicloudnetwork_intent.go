@@ -1,0 +1,89 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/internal/member"
+)
+
+// intend tells each member's worker what the member should hold.
+func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
+	unsynced := s.unsynced()
+	intents := map[string]member.Intent{}
+	s.warnings = map[string][]compile.Warning{}
+	for _, m := range s.managed() {
+		object := s.members[m.Name]
+		shared, warnings := s.compiler.Shared(m.Name)
+		s.warnings[m.Name] = warnings
+		intents[m.Name] = member.Intent{
+			UID:      string(object.UID),
+			Held:     object.Spec.Updates == mcnv1alpha1.UpdatesHeld,
+			Frozen:   s.leaving(m.Name),
+			Shared:   shared,
+			Networks: r.removals(s, m.Name),
+			Unsynced: unsynced,
+		}
+	}
+	for name, n := range s.inForce {
+		result := s.results[name]
+		for member := range intents {
+			intents[member].Networks[name] = networkIntent(n, result, member, unsynced)
+		}
+	}
+	r.Members.SetIntents(intents)
+	s.statuses = r.Members.Statuses()
+	return nil
+}
+
+// networkIntent is what a member should hold of a network: nothing, where the network does not select it.
+func networkIntent(n *mcnv1alpha1.MultiCloudNetwork, result compile.Result, name string, unsynced []string) member.NetworkIntent {
+	i := slices.IndexFunc(result.Clusters, func(c compile.ClusterResult) bool { return c.Name == name })
+	if i < 0 {
+		return member.NetworkIntent{Generation: n.Generation, Remove: true}
+	}
+	out := member.NetworkIntent{
+		Generation: n.Generation,
+		Staged:     result.Clusters[i].Staged,
+		Held:       n.Spec.Updates == mcnv1alpha1.UpdatesHeld,
+		Objects:    result.Clusters[i].Objects,
+	}
+	for _, other := range unsynced {
+		selected := slices.Contains(result.Sources, other) ||
+			slices.ContainsFunc(result.Clusters, func(c compile.ClusterResult) bool { return c.Name == other })
+		if selected && other != name {
+			out.Unsynced = append(out.Unsynced, other)
+		}
+	}
+	return out
+}
+
+// removals are the networks to take away from a member: those being deleted, and those deleted while it was out of reach.
+func (r *NetworkReconciler) removals(s *scope, name string) map[string]member.NetworkIntent {
+	out := map[string]member.NetworkIntent{}
+	for _, n := range s.deleting {
+		if n.Spec.DeletionPolicy != mcnv1alpha1.DeletionOrphan {
+			out[n.Name] = member.NetworkIntent{Generation: n.Generation, Remove: true}
+		}
+	}
+	for network, members := range r.memory.leftovers {
+		if members[name] {
+			out[network] = member.NetworkIntent{Remove: true}
+		}
+	}
+	return out
+}
+
+// unsynced are the members whose pods have not been listed in full since this process began. That they are not in the snapshot means nothing.
+func (s *scope) unsynced() []string {
+	var out []string
+	for _, m := range s.fleet.Members {
+		if !s.states[m.Name].Synced {
+			out = append(out, m.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,208 @@
+package status
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+)
+
+// verdict turns what is known of the clusters into conditions.
+type verdict struct {
+	facts    NetworkFacts
+	clusters []mcnv1alpha1.ClusterStatus
+	summary  mcnv1alpha1.NetworkSummary
+}
+
+// reasonRank orders the reasons of clusters: what somebody has to act on comes first.
+var reasonRank = []mcnv1alpha1.Reason{
+	mcnv1alpha1.ReasonOwnershipConflict, mcnv1alpha1.ReasonWriteFailed, mcnv1alpha1.ReasonClusterNotReady,
+	mcnv1alpha1.ReasonClusterUnreachable, mcnv1alpha1.ReasonHeld, mcnv1alpha1.ReasonProgressing,
+}
+
+func (v verdict) setConditions(all *[]metav1.Condition) {
+	f := v.facts
+	acceptedStatus, acceptedReason, acceptedMessage := v.accepted()
+	setCondition(all, f, mcnv1alpha1.ConditionAccepted, acceptedStatus, acceptedReason, acceptedMessage)
+	programmedStatus, reason, message := v.programmed()
+	setCondition(all, f, mcnv1alpha1.ConditionProgrammed, programmedStatus, reason, message)
+	readyStatus, readyReason, readyMessage := v.ready(acceptedStatus, reason, message)
+	setCondition(all, f, mcnv1alpha1.ConditionReady, readyStatus, readyReason, readyMessage)
+
+	stalled := acceptedStatus == metav1.ConditionFalse && !f.Deleting
+	v.setWhile(all, mcnv1alpha1.ConditionStalled, stalled, acceptedReason, acceptedMessage)
+	v.setWhile(all, mcnv1alpha1.ConditionReconciling, !stalled && v.working(readyStatus), readyReason, readyMessage)
+}
+
+// setWhile keeps a condition only while it is true.
+func (v verdict) setWhile(all *[]metav1.Condition, kind string, is bool, reason mcnv1alpha1.Reason, message string) {
+	if is {
+		setCondition(all, v.facts, kind, metav1.ConditionTrue, reason, message)
+		return
+	}
+	meta.RemoveStatusCondition(all, kind)
+}
+
+func (v verdict) accepted() (metav1.ConditionStatus, mcnv1alpha1.Reason, string) {
+	f := v.facts
+	if len(f.Errors) > 0 {
+		messages := make([]string, 0, len(f.Errors))
+		reason := mcnv1alpha1.ReasonInvalid
+		for _, err := range f.Errors {
+			messages = append(messages, err.Error())
+			// The one thing that compile forbids about membership is an Exclusive network too many.
+			if err.Type == field.ErrorTypeForbidden && err.Field == "spec.membership" {
+				reason = mcnv1alpha1.ReasonNoExclusiveSlot
+			}
+		}
+		tail := "; what an earlier spec wrote stays in force"
+		if f.InForce > 0 {
+			tail = fmt.Sprintf("; generation %d stays in force", f.InForce)
+		}
+		return metav1.ConditionFalse, reason, Truncate(strings.Join(messages, "; ")+tail, tail)
+	}
+	message := "the spec is valid"
+	for _, w := range f.Warnings {
+		where := ""
+		if w.Cluster != "" {
+			where = " on cluster " + w.Cluster
+		}
+		message += fmt.Sprintf("; %s%s: %s", w.Code, where, w.Message)
+	}
+	return metav1.ConditionTrue, mcnv1alpha1.ReasonAccepted, message
+}
+
+func (v verdict) programmed() (metav1.ConditionStatus, mcnv1alpha1.Reason, string) {
+	f := v.facts
+	switch {
+	case f.Deleting:
+		return metav1.ConditionFalse, mcnv1alpha1.ReasonDeleting, v.deleting()
+	case len(f.Errors) > 0:
+		_, reason, _ := v.accepted()
+		return metav1.ConditionFalse, reason, "the spec is invalid: see condition Accepted"
+	case v.summary.Total == 0:
+		return metav1.ConditionFalse, mcnv1alpha1.ReasonNoClusters,
+			"spec.clusters.selector picks no MemberCluster with role Managed: label one, or change the selector"
+	case v.summary.Programmed == v.summary.Total:
+		return metav1.ConditionTrue, mcnv1alpha1.ReasonProgrammed, fmt.Sprintf(
+			"%d of %d clusters hold the network as specified; this was read back from their API servers, and is no proof of routing",
+			v.summary.Programmed, v.summary.Total)
+	}
+	status := metav1.ConditionUnknown
+	for _, c := range v.clusters {
+		if c.Role != mcnv1alpha1.RoleSource && c.Programmed == metav1.ConditionFalse {
+			status = metav1.ConditionFalse
+		}
+	}
+	reason, details := v.worst()
+	return status, reason, fmt.Sprintf("%d of %d clusters hold the network as specified; %s", v.summary.Programmed, v.summary.Total, details)
+}
+
+// worst names the gravest reason among the clusters, and up to three clusters that have it.
+func (v verdict) worst() (mcnv1alpha1.Reason, string) {
+	const few = 3
+	for _, reason := range reasonRank {
+		var names []string
+		count, first := 0, ""
+		for _, c := range v.clusters {
+			if c.Role == mcnv1alpha1.RoleSource || c.Reason != string(reason) {
+				continue
+			}
+			if count++; count == 1 {
+				first = c.Message
+			}
+			if count <= few {
+				names = append(names, c.Name)
+			}
+		}
+		if count == 0 {
+			continue
+		}
+		if count > few {
+			names = append(names, fmt.Sprintf("and %d more", count-few))
+		}
+		return reason, fmt.Sprintf("%s: %s", strings.Join(names, ", "), first)
+	}
+	return mcnv1alpha1.ReasonProgressing, "the others are being worked on"
+}
+
+func (v verdict) ready(
+	accepted metav1.ConditionStatus, reason mcnv1alpha1.Reason, message string,
+) (metav1.ConditionStatus, mcnv1alpha1.Reason, string) {
+	s := v.summary
+	need := s.Total - v.facts.MaxUnavailable
+	switch {
+	case v.facts.Deleting:
+		return metav1.ConditionFalse, mcnv1alpha1.ReasonDeleting, message
+	case accepted != metav1.ConditionTrue:
+		_, reason, message := v.accepted()
+		return metav1.ConditionFalse, reason, message
+	case s.Total == 0:
+		return metav1.ConditionFalse, reason, message
+	case s.Programmed >= need:
+		text := fmt.Sprintf("the network is in force on %d of %d clusters", s.Programmed, s.Total)
+		if s.Programmed < s.Total {
+			text += fmt.Sprintf(", and maxUnavailable is %d; %s", v.facts.MaxUnavailable, message)
+		}
+		return metav1.ConditionTrue, mcnv1alpha1.ReasonReady, text
+	}
+	unknown := int32(0)
+	for _, c := range v.clusters {
+		if c.Role != mcnv1alpha1.RoleSource && c.Programmed == metav1.ConditionUnknown {
+			unknown++
+		}
+	}
+	if s.Programmed+unknown >= need {
+		return metav1.ConditionUnknown, reason, message
+	}
+	return metav1.ConditionFalse, reason, message
+}
+
+// working tells whether the operator is at work toward the spec. A network that is Ready is at work only while it writes: a cluster that stays away within
+// maxUnavailable must not keep it from being done.
+func (v verdict) working(ready metav1.ConditionStatus) bool {
+	if v.facts.Deleting {
+		return true
+	}
+	return slices.ContainsFunc(v.clusters, func(c mcnv1alpha1.ClusterStatus) bool {
+		if c.Role == mcnv1alpha1.RoleSource {
+			return false
+		}
+		switch mcnv1alpha1.Reason(c.Reason) {
+		case mcnv1alpha1.ReasonProgressing:
+			return true
+		case mcnv1alpha1.ReasonWriteFailed, mcnv1alpha1.ReasonOwnershipConflict, mcnv1alpha1.ReasonClusterNotReady, mcnv1alpha1.ReasonClusterUnreachable:
+			return ready != metav1.ConditionTrue
+		}
+		return false
+	})
+}
+
+// deleting names where the network still is, those out of reach first.
+func (v verdict) deleting() string {
+	var away, left []string
+	for i, c := range v.facts.Clusters {
+		switch {
+		case c.Role == mcnv1alpha1.RoleSource:
+		case !c.Reachable:
+			away = append(away, v.facts.Clusters[i].Name)
+		case c.Report == nil || !c.Report.Gone:
+			left = append(left, v.facts.Clusters[i].Name)
+		}
+	}
+	slices.Sort(away)
+	slices.Sort(left)
+	out := "the network is being removed"
+	if len(left) > 0 {
+		out += " from " + strings.Join(left, ", ")
+	}
+	if len(away) > 0 {
+		out += "; out of reach, and not waited for: " + strings.Join(away, ", ") + "; what was written there stays until they return"
+	}
+	return out
+}
