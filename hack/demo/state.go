@@ -13,10 +13,8 @@ import (
 	"multicloud.network/operator/test/cluster"
 )
 
-// state is what a demo that was left running needs to be stopped.
+// state is what, beside the clusters' folders, is needed to stop a demo that was left running.
 type state struct {
-	// Clusters are the folders of the control planes.
-	Clusters []string `json:"clusters"`
 	// Operator is the operator's process; 0 if it does not run.
 	Operator int `json:"operator,omitempty"`
 	// OperatorProgram is what that process runs, so that a reused number is not mistaken for it.
@@ -24,6 +22,9 @@ type state struct {
 }
 
 func statePath(dir string) string { return filepath.Join(dir, "state.json") }
+
+// runDir holds the clusters' folders.
+func runDir(dir string) string { return filepath.Join(dir, "run") }
 
 // save writes the state; it is called before anything that would have to be stopped is left alone.
 func (s state) save(dir string) error {
@@ -62,9 +63,11 @@ func stopKept(dir string) error {
 	if err != nil {
 		return err
 	}
-	failures := []error{stopProcess(s.Operator, s.OperatorProgram)}
-	for _, folder := range s.Clusters {
-		failures = append(failures, cluster.StopDir(folder))
+	// Each cluster's folder has a file that names its processes; other folders hold nothing that runs.
+	files, err := filepath.Glob(filepath.Join(runDir(dir), "*", "state.json"))
+	failures := []error{err, stopProcess(s.Operator, s.OperatorProgram)}
+	for _, file := range files {
+		failures = append(failures, cluster.StopDir(filepath.Dir(file)))
 	}
 	if err := errors.Join(failures...); err != nil {
 		return fmt.Errorf("stopping the demo: %w", err)

@@ -62,7 +62,7 @@ func up(ctx context.Context, dir string, keep bool) error {
 	if keep && err == nil {
 		return d.leave(began)
 	}
-	err = errors.Join(err, d.stop(err != nil && ctx.Err() == nil))
+	err = errors.Join(err, d.stop(err != nil && ctx.Err() == nil)) // who interrupts wants no logs
 	if err == nil {
 		d.step("Done in %.0fs; everything is stopped. KEEP=1 leaves it running for you.", time.Since(began).Seconds())
 	}
@@ -81,7 +81,10 @@ func (d *demo) startClusters(ctx context.Context) error {
 		options = append(options, cluster.Options{Name: m.Name, Calico: cluster.Aggregated})
 	}
 	for i := range options {
-		options[i].Detach, options[i].Progress = d.keep, d.out
+		options[i].Detach, options[i].Progress, options[i].Parent = d.keep, d.out, runDir(d.dir)
+	}
+	if err := d.save(); err != nil { // before anything runs that would outlive a demo that is killed
+		return err
 	}
 	if d.clusters, err = cluster.StartAll(ctx, options...); err != nil {
 		return err
@@ -101,9 +104,6 @@ func (d *demo) startClusters(ctx context.Context) error {
 	kubeconfig := filepath.Join(d.dir, "kubeconfig")
 	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
 		return fmt.Errorf("writing the kubeconfig: %w", err)
-	}
-	if err := d.save(); err != nil {
-		return err
 	}
 	d.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "HOME="+d.dir,
 		"PATH="+filepath.Dir(paths[tools.Kubectl])+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -303,9 +303,7 @@ func (d *demo) stop(keepLogs bool) error {
 	}
 	failures = append(failures, os.RemoveAll(statePath(d.dir)))
 	if keepLogs {
-		if d.operator != nil {
-			fmt.Fprintf(d.out, "\nthe operator's log is kept: %s\n", d.operator.log)
-		}
+		fmt.Fprintf(d.out, "\neverything is stopped; the logs are kept until the next demo, in %s\n", d.short(d.dir))
 		return errors.Join(failures...)
 	}
 	return errors.Join(append(failures, os.RemoveAll(d.dir))...)
@@ -317,9 +315,6 @@ func (d *demo) save() error {
 		return nil
 	}
 	var s state
-	for _, c := range d.clusters {
-		s.Clusters = append(s.Clusters, c.Dir)
-	}
 	if d.operator != nil {
 		s.Operator, s.OperatorProgram = d.operator.cmd.Process.Pid, d.operator.cmd.Path
 	}
