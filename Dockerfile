@@ -10,9 +10,8 @@ COPY main.go ./
 COPY api api
 COPY controllers controllers
 COPY internal internal
-ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags="-s -w -X main.version=$VERSION" -o /manager .
+    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags="-s -w" -o /manager .
 
 # Static binaries only: no shell, no package manager, user 65532. A tag and not a digest until releases are made, which will pin and
 # renew the digest by a bot; a digest that nobody renews would freeze the CA certificates.

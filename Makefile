@@ -71,8 +71,8 @@ build: ## the operator, into bin/manager
 	$(SAY) 'building the operator'
 	@go build -trimpath -o $(BIN)/manager .
 
-docker-build: ## the operator's image, IMG=name:tag, with docker and buildx
-	docker build --build-arg VERSION=$$(git describe --tags --always --dirty) -t $(IMG) .
+docker-build: ## the operator's image, IMG=name:tag
+	docker build -t $(IMG) .
 
 tools: tools-cluster $(BIN)/golangci-lint $(BIN)/controller-gen $(BIN)/crd-ref-docs ## all programs that tests and the demo need
 
