@@ -1,0 +1,173 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	corev1 "k8s.io/api/core/v1"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/fleet"
+	"multicloud.network/operator/internal/snapshot"
+	"multicloud.network/operator/internal/status"
+)
+
+// cleaningPause is how long a deletion waits before it looks again at a member that is being connected to or cleaned.
+const cleaningPause = 2 * time.Second
+
+// MemberFleet is what the controller needs of a fleet.Fleet.
+type MemberFleet interface {
+	Set(member *mcnv1alpha1.MemberCluster, kubeconfig []byte)
+	SetFault(member *mcnv1alpha1.MemberCluster, reason mcnv1alpha1.Reason, message string)
+	Remove(name string)
+	State(name string) (fleet.State, bool)
+	States() map[string]fleet.State
+	Member(name string) (snapshot.Member, bool)
+	Subscribe() <-chan struct{}
+}
+
+// Cleaner removes what the operator wrote to a member.
+type Cleaner interface {
+	// CleanMember removes everything of ours from a member that is reachable. It does not wait: done is false while there is something left.
+	CleanMember(ctx context.Context, name string) (done bool, err error)
+}
+
+// MemberClusterReconciler registers MemberClusters with the fleet and reports what the fleet knows of them.
+type MemberClusterReconciler struct {
+	client.Client
+	// Namespace is where the members' Secrets are.
+	Namespace string
+	// Fleet holds the connections.
+	Fleet MemberFleet
+	// Cleaner removes what was written to a member that is deregistered; nil if nothing is ever written.
+	Cleaner Cleaner
+	// Now is the clock; time.Now.
+	Now func() time.Time
+}
+
+// Reconcile brings the fleet to what a MemberCluster says, and its status to what the fleet knows.
+func (r *MemberClusterReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var member mcnv1alpha1.MemberCluster
+	if err := r.Get(ctx, req.NamespacedName, &member); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Fleet.Remove(req.Name)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, err
+	}
+	if !member.DeletionTimestamp.IsZero() {
+		return r.reconcileDeletion(ctx, &member)
+	}
+	if !controllerutil.ContainsFinalizer(&member, mcnv1alpha1.CleanupFinalizer) {
+		before := member.DeepCopy()
+		controllerutil.AddFinalizer(&member, mcnv1alpha1.CleanupFinalizer)
+		if err := r.Patch(ctx, &member, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	if err := r.register(ctx, &member); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{}, r.writeStatus(ctx, &member)
+}
+
+// register hands the member and its kubeconfig to the fleet.
+func (r *MemberClusterReconciler) register(ctx context.Context, member *mcnv1alpha1.MemberCluster) error {
+	access := member.Spec.Access.Kubeconfig
+	if access == nil {
+		r.Fleet.Set(member, nil)
+		return nil
+	}
+	ref := access.SecretRef
+	where := "Secret " + r.Namespace + "/" + ref.Name
+	var secret corev1.Secret
+	if err := r.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: ref.Name}, &secret); err != nil {
+		if !apierrors.IsNotFound(err) {
+			return err
+		}
+		r.Fleet.SetFault(member, mcnv1alpha1.ReasonSecretNotFound, where+" is not there; create it, or correct spec.access.kubeconfig.secretRef")
+		return nil
+	}
+	kubeconfig, ok := secret.Data[ref.Key]
+	if !ok {
+		r.Fleet.SetFault(member, mcnv1alpha1.ReasonSecretNotFound, where+" has no key "+ref.Key+"; add it, or correct spec.access.kubeconfig.secretRef.key")
+		return nil
+	}
+	r.Fleet.Set(member, kubeconfig)
+	return nil
+}
+
+// writeStatus computes the status and writes it if it differs.
+func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1alpha1.MemberCluster) error {
+	state, ok := r.Fleet.State(member.Name)
+	if !ok {
+		return nil
+	}
+	known, _ := r.Fleet.Member(member.Name)
+	now := time.Now
+	if r.Now != nil {
+		now = r.Now
+	}
+	want := status.Member(status.MemberFacts{
+		Generation: member.Generation, Now: metav1.NewTime(now()), Previous: member.Status,
+		Role: member.Spec.Role, SourceNAT: member.Spec.PodNetwork.SourceNAT,
+		Reachable: state.Reachable, Reason: state.Reason, Message: state.Message, StaleSince: state.StaleSince, Problems: state.Problems,
+		ClusterID: state.ClusterID, KubernetesVersion: known.KubernetesVersion, Cloud: known.Cloud, Calico: known.Calico, PodCIDRs: known.PodCIDRs,
+		CalicoReady: state.CalicoReady, CalicoReason: state.CalicoReason, CalicoMessage: state.CalicoMessage, OwnPools: state.OwnPools,
+	})
+	if equality.Semantic.DeepEqual(want, member.Status) {
+		return nil
+	}
+	before := member.DeepCopy()
+	member.Status = want
+	// With the resource version: conditions are computed from the status that was read, so another one must not be patched.
+	return r.Status().Patch(ctx, member, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}
+
+// reconcileDeletion cleans a member that can be reached, forgets it and lets the object go. A member that cannot be reached holds up nobody.
+func (r *MemberClusterReconciler) reconcileDeletion(ctx context.Context, member *mcnv1alpha1.MemberCluster) (ctrl.Result, error) {
+	if !controllerutil.ContainsFinalizer(member, mcnv1alpha1.CleanupFinalizer) {
+		r.Fleet.Remove(member.Name)
+		return ctrl.Result{}, nil
+	}
+	done, err := r.clean(ctx, member)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !done {
+		return ctrl.Result{RequeueAfter: cleaningPause}, nil
+	}
+	r.Fleet.Remove(member.Name)
+	before := member.DeepCopy()
+	controllerutil.RemoveFinalizer(member, mcnv1alpha1.CleanupFinalizer)
+	return ctrl.Result{}, client.IgnoreNotFound(r.Patch(ctx, member, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
+}
+
+// clean says whether a member that is being deleted needs no more cleaning.
+func (r *MemberClusterReconciler) clean(ctx context.Context, member *mcnv1alpha1.MemberCluster) (done bool, err error) {
+	log := ctrl.LoggerFrom(ctx).WithValues("cluster", member.Name)
+	if r.Cleaner == nil || member.Spec.DeletionPolicy == mcnv1alpha1.DeletionOrphan || member.Spec.Role == mcnv1alpha1.RoleSource {
+		return true, nil
+	}
+	// After a restart the member is not connected yet, and only its Secret tells how to reach it.
+	if err := r.register(ctx, member); err != nil {
+		return false, err
+	}
+	state, _ := r.Fleet.State(member.Name)
+	switch {
+	case state.Reachable:
+		return r.Cleaner.CleanMember(ctx, member.Name)
+	case state.Reason == mcnv1alpha1.ReasonConnecting && state.StaleSince == nil:
+		return false, nil
+	default:
+		log.Info("Member is out of reach; what was written there stays in force", "reason", state.Reason)
+		return true, nil
+	}
+}

@@ -1,0 +1,152 @@
+package status
+
+import (
+	"net/netip"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+)
+
+// MemberFacts are what a MemberCluster's status is computed from.
+type MemberFacts struct {
+	// Generation is the generation of the spec that the facts belong to.
+	Generation int64
+	// Now is the time of any transition that the facts mean.
+	Now metav1.Time
+	// Previous is the present status. Its transition times stay where nothing changed.
+	Previous mcnv1alpha1.MemberClusterStatus
+
+	// Role and SourceNAT are those of the spec.
+	Role      mcnv1alpha1.MemberRole
+	SourceNAT mcnv1alpha1.SourceNAT
+
+	// Reachable, with its reason and message, and since when sight of the cluster is lost.
+	Reachable  bool
+	Reason     mcnv1alpha1.Reason
+	Message    string
+	StaleSince *metav1.Time
+	// Problems name kinds that cannot be read; they ride in the message of Reachable.
+	Problems []string
+
+	// ClusterID is the ID that the member is pinned to.
+	ClusterID         string
+	KubernetesVersion string
+	Cloud             mcnv1alpha1.CloudStatus
+	Calico            mcnv1alpha1.CalicoStatus
+	PodCIDRs          []netip.Prefix
+
+	// CalicoReady, with its reason and message; the reason Connecting means that it is not known yet.
+	CalicoReady   bool
+	CalicoReason  mcnv1alpha1.Reason
+	CalicoMessage string
+	// OwnPools is the number of IP pools of ours on the member.
+	OwnPools int
+}
+
+// maxPodCIDRs is the bound of status.podCIDRs.
+const maxPodCIDRs = 1024
+
+// Member computes a MemberCluster's status.
+func Member(f MemberFacts) mcnv1alpha1.MemberClusterStatus {
+	out := mcnv1alpha1.MemberClusterStatus{
+		ObservedGeneration: f.Generation,
+		ClusterID:          f.ClusterID,
+		KubernetesVersion:  f.KubernetesVersion,
+		Cloud:              f.Cloud,
+		Calico:             f.Calico,
+		StaleSince:         f.StaleSince,
+	}
+	for _, prefix := range f.PodCIDRs[:min(len(f.PodCIDRs), maxPodCIDRs)] {
+		out.PodCIDRs = append(out.PodCIDRs, mcnv1alpha1.CIDR(prefix.String()))
+	}
+	for _, c := range f.Previous.Conditions {
+		out.Conditions = append(out.Conditions, *c.DeepCopy())
+	}
+	reachable, calico := f.reachable(), f.calicoReady()
+	f.set(&out, reachable)
+	f.set(&out, calico)
+	f.set(&out, f.sourcePreserved())
+	f.set(&out, f.ready(reachable, calico))
+	return out
+}
+
+func (f *MemberFacts) set(out *mcnv1alpha1.MemberClusterStatus, c metav1.Condition) {
+	c.ObservedGeneration, c.LastTransitionTime = f.Generation, f.Now
+	c.Message = Truncate(c.Message)
+	meta.SetStatusCondition(&out.Conditions, c)
+}
+
+func memberCondition(kind string, status metav1.ConditionStatus, reason mcnv1alpha1.Reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: string(reason), Message: message}
+}
+
+func (f *MemberFacts) reachable() metav1.Condition {
+	message := f.Message
+	if f.Reachable && len(f.Problems) > 0 {
+		message += "; but " + strings.Join(f.Problems, "; ")
+	}
+	return memberCondition(mcnv1alpha1.ConditionReachable, truth(f.Reachable, f.Reason == mcnv1alpha1.ReasonConnecting), f.Reason, message)
+}
+
+func (f *MemberFacts) calicoReady() metav1.Condition {
+	const kind = mcnv1alpha1.ConditionCalicoReady
+	switch {
+	case f.Role == mcnv1alpha1.RoleSource:
+		return memberCondition(kind, metav1.ConditionTrue, mcnv1alpha1.ReasonRoleSource, "the cluster is only read, so it need not have Calico")
+	case !f.Reachable && f.Reason == mcnv1alpha1.ReasonConnecting:
+		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonConnecting, "the cluster is being connected to")
+	case !f.Reachable:
+		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonClusterUnreachable, "the cluster cannot be reached; see the condition Reachable")
+	default:
+		return memberCondition(kind, truth(f.CalicoReady, f.CalicoReason == mcnv1alpha1.ReasonConnecting), f.CalicoReason, f.CalicoMessage)
+	}
+}
+
+func (f *MemberFacts) sourcePreserved() metav1.Condition {
+	const kind = mcnv1alpha1.ConditionSourcePreserved
+	switch {
+	case f.SourceNAT != mcnv1alpha1.SourceNATPreserve:
+		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonUnmanaged,
+			"spec.podNetwork.sourceNAT is Unmanaged, so whether pods keep their address toward the other members is not known here")
+	case f.Role == mcnv1alpha1.RoleSource:
+		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonRoleSource, "nothing is written to a member with role Source, pools neither")
+	case f.Calico.CNI == "":
+		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonPending, "the cluster's CNI plugin is not known yet")
+	case f.Calico.CNI != "Calico":
+		return memberCondition(kind, metav1.ConditionFalse, mcnv1alpha1.ReasonCNINotCalico,
+			"source NAT is in the hands of the CNI plugin "+f.Calico.CNI+"; exempt the other members' pod CIDRs there")
+	case f.OwnPools == 0:
+		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonPending,
+			"no pool for another member is in place; pools come with the first enforced network that spans this cluster and another")
+	default:
+		return memberCondition(kind, metav1.ConditionTrue, mcnv1alpha1.ReasonPreserved, "disabled IP pools for other members' pod CIDRs are in place")
+	}
+}
+
+// ready is True when networks can be in force there: reachable, and Calico ready.
+func (f *MemberFacts) ready(reachable, calico metav1.Condition) metav1.Condition {
+	for _, c := range []metav1.Condition{reachable, calico} {
+		if c.Status != metav1.ConditionTrue {
+			return memberCondition(mcnv1alpha1.ConditionReady, c.Status, mcnv1alpha1.Reason(c.Reason), c.Message)
+		}
+	}
+	if f.Role == mcnv1alpha1.RoleSource {
+		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonRoleSource, "the cluster is read, and nothing is written to it")
+	}
+	return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady, "networks can be in force on the cluster")
+}
+
+// truth is True, or Unknown where nobody knows yet, or False.
+func truth(is, unknown bool) metav1.ConditionStatus {
+	switch {
+	case is:
+		return metav1.ConditionTrue
+	case unknown:
+		return metav1.ConditionUnknown
+	default:
+		return metav1.ConditionFalse
+	}
+}

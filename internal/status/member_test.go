@@ -1,0 +1,88 @@
+package status
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+)
+
+func connectedMember() MemberFacts {
+	return MemberFacts{
+		Generation: 3, Now: metav1.NewTime(time.Unix(100, 0)),
+		Role: mcnv1alpha1.RoleManaged, SourceNAT: mcnv1alpha1.SourceNATUnmanaged,
+		Reachable: true, Reason: mcnv1alpha1.ReasonConnected, Message: "connected",
+		ClusterID: "id", KubernetesVersion: "v1.36.3",
+		Calico:      mcnv1alpha1.CalicoStatus{API: mcnv1alpha1.CalicoAPINative, CNI: "Calico"},
+		PodCIDRs:    []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+		CalicoReady: true, CalicoReason: mcnv1alpha1.ReasonCalicoReady, CalicoMessage: "ready",
+	}
+}
+
+func TestMember(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*MemberFacts)
+		// want is Reachable, CalicoReady, SourcePreserved, Ready, each as status/reason.
+		want [4]string
+	}{
+		"connected": {func(*MemberFacts) {}, [4]string{"True/Connected", "True/CalicoReady", "Unknown/Unmanaged", "True/Ready"}},
+		"connecting": {func(f *MemberFacts) { f.Reachable, f.Reason = false, mcnv1alpha1.ReasonConnecting },
+			[4]string{"Unknown/Connecting", "Unknown/Connecting", "Unknown/Unmanaged", "Unknown/Connecting"}},
+		"lost": {func(f *MemberFacts) { f.Reachable, f.Reason = false, mcnv1alpha1.ReasonConnectionFailed },
+			[4]string{"False/ConnectionFailed", "Unknown/ClusterUnreachable", "Unknown/Unmanaged", "False/ConnectionFailed"}},
+		"no Calico": {func(f *MemberFacts) { f.CalicoReady, f.CalicoReason = false, mcnv1alpha1.ReasonCalicoNotInstalled },
+			[4]string{"True/Connected", "False/CalicoNotInstalled", "Unknown/Unmanaged", "False/CalicoNotInstalled"}},
+		"Calico not known": {func(f *MemberFacts) { f.CalicoReady, f.CalicoReason = false, mcnv1alpha1.ReasonConnecting },
+			[4]string{"True/Connected", "Unknown/Connecting", "Unknown/Unmanaged", "Unknown/Connecting"}},
+		"source without Calico": {func(f *MemberFacts) {
+			f.Role, f.CalicoReady, f.CalicoReason = mcnv1alpha1.RoleSource, false, mcnv1alpha1.ReasonCalicoNotInstalled
+		}, [4]string{"True/Connected", "True/RoleSource", "Unknown/Unmanaged", "True/RoleSource"}},
+		"preserved": {func(f *MemberFacts) { f.SourceNAT, f.OwnPools = mcnv1alpha1.SourceNATPreserve, 2 },
+			[4]string{"True/Connected", "True/CalicoReady", "True/Preserved", "True/Ready"}},
+		"no pools yet": {func(f *MemberFacts) { f.SourceNAT = mcnv1alpha1.SourceNATPreserve },
+			[4]string{"True/Connected", "True/CalicoReady", "Unknown/Pending", "True/Ready"}},
+		"another CNI": {func(f *MemberFacts) { f.SourceNAT, f.Calico.CNI = mcnv1alpha1.SourceNATPreserve, "AmazonVPC" },
+			[4]string{"True/Connected", "True/CalicoReady", "False/CNINotCalico", "True/Ready"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			facts := connectedMember()
+			tc.change(&facts)
+			got := Member(facts)
+			var conditions [4]string
+			for i, kind := range []string{mcnv1alpha1.ConditionReachable, mcnv1alpha1.ConditionCalicoReady, mcnv1alpha1.ConditionSourcePreserved, mcnv1alpha1.ConditionReady} {
+				c := meta.FindStatusCondition(got.Conditions, kind)
+				if c == nil || c.ObservedGeneration != 3 || c.Message == "" && kind != mcnv1alpha1.ConditionReachable && facts.CalicoMessage != "" && facts.Message != "" {
+					t.Fatalf("%s: %+v", kind, c)
+				}
+				conditions[i] = string(c.Status) + "/" + c.Reason
+			}
+			if diff := cmp.Diff(tc.want, conditions); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestMemberChangesNothingWithoutCause(t *testing.T) {
+	facts := connectedMember()
+	first := Member(facts)
+	facts.Previous, facts.Now = first, metav1.NewTime(time.Unix(900, 0))
+	if diff := cmp.Diff(first, Member(facts)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMemberNamesWhatCannotBeRead(t *testing.T) {
+	facts := connectedMember()
+	facts.Problems = []string{"cannot list apiservices: forbidden"}
+	c := meta.FindStatusCondition(Member(facts).Conditions, mcnv1alpha1.ConditionReachable)
+	if c.Status != metav1.ConditionTrue || !strings.Contains(c.Message, facts.Problems[0]) {
+		t.Errorf("got %+v", c)
+	}
+}
