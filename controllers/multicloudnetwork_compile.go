@@ -31,7 +31,27 @@ type scope struct {
 	compiler *compile.Compiler                         // compile
 	warnings map[string][]compile.Warning              // intend: about shared objects, by member
 	statuses map[string]member.Status                  // intend: read after the intents were set
+	stop     bool                                      // awaitMembers: end the pass
 	again    time.Duration                             // any step: when to look again at the latest; 0 for never
+}
+
+// awaitMembers ends the pass while the fleet does not know all MemberClusters yet, just after the start: networks would seem to span fewer clusters than
+// they do. It waits no longer than the barrier.
+func (r *NetworkReconciler) awaitMembers(_ context.Context, s *scope) error {
+	if r.Now().Sub(r.memory.started) > r.Barrier {
+		return nil
+	}
+	known := map[string]bool{}
+	for _, m := range s.fleet.Members {
+		known[m.Name] = true
+	}
+	for name := range s.members {
+		if !known[name] && !s.leaving(name) {
+			s.stop = true
+			s.lookAgain(debounce)
+		}
+	}
+	return nil
 }
 
 // lookAgain asks for another pass after a while.

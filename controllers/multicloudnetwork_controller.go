@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"k8s.io/client-go/tools/events"
@@ -121,6 +122,7 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl
 	s := &scope{}
 	steps := []step{
 		{"read", r.read},
+		{"await members", r.awaitMembers},
 		{"hold", r.addFinalizers},
 		{"compile", r.compile},
 		{"intend", r.intend},
@@ -129,7 +131,10 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl
 	}
 	for _, step := range steps {
 		if err := step.run(ctx, s); err != nil {
-			return ctrl.Result{}, err
+			return ctrl.Result{}, fmt.Errorf("%s: %w", step.name, err)
+		}
+		if s.stop {
+			break
 		}
 	}
 	return ctrl.Result{RequeueAfter: s.again}, nil

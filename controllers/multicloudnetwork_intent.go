@@ -79,9 +79,9 @@ func (r *NetworkReconciler) removals(s *scope, name string) map[string]member.Ne
 // unsynced are the members whose pods have not been listed in full since this process began. That they are not in the snapshot means nothing.
 func (s *scope) unsynced() []string {
 	var out []string
-	for _, m := range s.fleet.Members {
-		if !s.states[m.Name].Synced {
-			out = append(out, m.Name)
+	for name := range s.members {
+		if !s.states[name].Synced {
+			out = append(out, name)
 		}
 	}
 	slices.Sort(out)
