@@ -1,0 +1,212 @@
+package controllers
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/fleet"
+	"multicloud.network/operator/test/cluster"
+)
+
+const (
+	memberNamespace = "members"
+	memberPatience  = 60 * time.Second
+)
+
+// recordingCleaner is done at the second call for a member.
+type recordingCleaner struct {
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+func (c *recordingCleaner) CleanMember(_ context.Context, name string) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[name]++
+	return c.calls[name] > 1, nil
+}
+
+func (c *recordingCleaner) count(name string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls[name]
+}
+
+// memberHub is a hub with the controller running on it.
+type memberHub struct {
+	client.Client
+	cleaner *recordingCleaner
+	// kubeconfig is the hub's own; the hub stands in for every member.
+	kubeconfig []byte
+}
+
+func startMemberHub(t *testing.T) *memberHub {
+	t.Helper()
+	hub := cluster.ForTest(t, cluster.Options{Name: "membercluster", Calico: cluster.Native})
+	_, err := envtest.InstallCRDs(hub.RESTConfig(), envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "config", "crd", "bases")}})
+	requireNoError(t, err)
+	s := runtime.NewScheme()
+	requireNoError(t, clientgoscheme.AddToScheme(s))
+	requireNoError(t, mcnv1alpha1.AddToScheme(s))
+	mgr, err := ctrl.NewManager(hub.RESTConfig(), ctrl.Options{
+		Scheme: s, Logger: testr.New(t), Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache:      cache.Options{ByObject: HubCacheByObject(memberNamespace)},
+		Controller: config.Controller{SkipNameValidation: new(true)},
+	})
+	requireNoError(t, err)
+	members := fleet.New(fleet.Options{
+		Hub: hub.RESTConfig(), Scheme: s, Logger: testr.New(t),
+		ProbeInterval: 200 * time.Millisecond, BackoffMin: 50 * time.Millisecond, BackoffMax: 200 * time.Millisecond,
+	})
+	requireNoError(t, mgr.Add(members))
+	cleaner := &recordingCleaner{calls: map[string]int{}}
+	r := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: memberNamespace, Fleet: members, Cleaner: cleaner}
+	requireNoError(t, r.SetupWithManager(mgr))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	c, err := client.New(hub.RESTConfig(), client.Options{Scheme: s})
+	requireNoError(t, err)
+	requireNoError(t, c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: memberNamespace}}))
+	kubeconfig, err := hub.Kubeconfig()
+	requireNoError(t, err)
+	return &memberHub{Client: c, cleaner: cleaner, kubeconfig: kubeconfig}
+}
+
+func requireNoError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// condition returns a member's condition as status/reason.
+func (h *memberHub) condition(t *testing.T, name, kind string) func() string {
+	return func() string {
+		var m mcnv1alpha1.MemberCluster
+		if err := h.Get(t.Context(), client.ObjectKey{Name: name}, &m); err != nil {
+			return err.Error()
+		}
+		c := meta.FindStatusCondition(m.Status.Conditions, kind)
+		if c == nil {
+			return ""
+		}
+		return string(c.Status) + "/" + c.Reason
+	}
+}
+
+func (h *memberHub) gone(t *testing.T, name string) func() bool {
+	return func() bool {
+		return apierrors.IsNotFound(h.Get(t.Context(), client.ObjectKey{Name: name}, &mcnv1alpha1.MemberCluster{}))
+	}
+}
+
+func (h *memberHub) secret(name string, kubeconfig []byte) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: memberNamespace, Name: name}, Data: map[string][]byte{"kubeconfig": kubeconfig}}
+}
+
+func memberCluster(name string, access mcnv1alpha1.Access) *mcnv1alpha1.MemberCluster {
+	return &mcnv1alpha1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: mcnv1alpha1.MemberClusterSpec{Access: access}}
+}
+
+func bySecret(name string) mcnv1alpha1.Access {
+	return mcnv1alpha1.Access{Kubeconfig: &mcnv1alpha1.KubeconfigAccess{SecretRef: mcnv1alpha1.SecretKeyReference{Name: name}}}
+}
+
+func TestMemberCluster(t *testing.T) {
+	h := startMemberHub(t)
+	t.Run("by Secret", func(t *testing.T) { testMemberBySecret(t, h) })
+	t.Run("local, deleted with orphans", func(t *testing.T) { testMemberLocal(t, h) })
+	t.Run("unreachable, deleted", func(t *testing.T) { testMemberUnreachable(t, h) })
+}
+
+func testMemberBySecret(t *testing.T, h *memberHub) {
+	g, ctx := gomega.NewWithT(t), t.Context()
+	ready := h.condition(t, "one", mcnv1alpha1.ConditionReady)
+	member := memberCluster("one", bySecret("one"))
+	requireNoError(t, h.Create(ctx, member))
+	g.Eventually(ready, memberPatience).Should(gomega.Equal("False/SecretNotFound"))
+
+	secret := h.secret("one", []byte("users: [{name: u, user: {exec: {command: touch}}}]"))
+	requireNoError(t, h.Create(ctx, secret))
+	g.Eventually(ready, memberPatience).Should(gomega.Equal("False/KubeconfigRefused"))
+	secret.Data["kubeconfig"] = h.kubeconfig
+	requireNoError(t, h.Update(ctx, secret))
+	g.Eventually(ready, memberPatience).Should(gomega.Equal("True/Ready"))
+
+	key := client.ObjectKeyFromObject(member)
+	requireNoError(t, h.Get(ctx, key, member))
+	var system corev1.Namespace
+	requireNoError(t, h.Get(ctx, client.ObjectKey{Name: "kube-system"}, &system))
+	g.Expect(member.Status.ClusterID).To(gomega.Equal(string(system.UID)))
+	g.Expect(member.Status.ObservedGeneration).To(gomega.Equal(member.Generation))
+	g.Expect(member.Status.KubernetesVersion).NotTo(gomega.BeEmpty())
+	g.Expect(member.Status.StaleSince).To(gomega.BeNil())
+	g.Expect(member.Finalizers).To(gomega.ContainElement(mcnv1alpha1.CleanupFinalizer))
+
+	written := member.ResourceVersion
+	requireNoError(t, h.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unrelated"}}))
+	g.Consistently(func() string {
+		requireNoError(t, h.Get(ctx, key, member))
+		return member.ResourceVersion
+	}, time.Second).Should(gomega.Equal(written), "what changes no status writes none")
+
+	requireNoError(t, h.Delete(ctx, secret))
+	g.Eventually(ready, memberPatience).Should(gomega.Equal("False/SecretNotFound"))
+	requireNoError(t, h.Get(ctx, key, member))
+	g.Expect(member.Status.StaleSince).NotTo(gomega.BeNil())
+	g.Expect(member.Status.ClusterID).To(gomega.Equal(string(system.UID)))
+	requireNoError(t, h.Create(ctx, h.secret("one", h.kubeconfig)))
+	g.Eventually(ready, memberPatience).Should(gomega.Equal("True/Ready"))
+
+	requireNoError(t, h.Delete(ctx, member))
+	g.Eventually(h.gone(t, "one"), memberPatience).Should(gomega.BeTrue())
+	g.Expect(h.cleaner.count("one")).To(gomega.Equal(2), "it is cleaned until it is clean")
+}
+
+func testMemberLocal(t *testing.T, h *memberHub) {
+	g, ctx := gomega.NewWithT(t), t.Context()
+	member := memberCluster("hub", mcnv1alpha1.Access{Local: &mcnv1alpha1.LocalAccess{}})
+	member.Spec.DeletionPolicy = mcnv1alpha1.DeletionOrphan
+	requireNoError(t, h.Create(ctx, member))
+	g.Eventually(h.condition(t, "hub", mcnv1alpha1.ConditionReady), memberPatience).Should(gomega.Equal("True/Ready"))
+	requireNoError(t, h.Delete(ctx, member))
+	g.Eventually(h.gone(t, "hub"), memberPatience).Should(gomega.BeTrue())
+	g.Expect(h.cleaner.count("hub")).To(gomega.BeZero())
+}
+
+func testMemberUnreachable(t *testing.T, h *memberHub) {
+	g, ctx := gomega.NewWithT(t), t.Context()
+	member := memberCluster("lost", bySecret("lost"))
+	requireNoError(t, h.Create(ctx, member))
+	g.Eventually(h.condition(t, "lost", mcnv1alpha1.ConditionReachable), memberPatience).Should(gomega.Equal("False/SecretNotFound"))
+	g.Expect(h.condition(t, "lost", mcnv1alpha1.ConditionCalicoReady)()).To(gomega.Equal("Unknown/ClusterUnreachable"))
+	requireNoError(t, h.Delete(ctx, member))
+	g.Eventually(h.gone(t, "lost"), memberPatience).Should(gomega.BeTrue())
+	g.Expect(h.cleaner.count("lost")).To(gomega.BeZero())
+}
