@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	calicov3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -107,7 +108,7 @@ func run(ctx context.Context, f flags) error {
 	}
 	cfg.UserAgent = name
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, mcnv1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, mcnv1alpha1.AddToScheme, calicov3.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return err
 		}

@@ -1,8 +1,7 @@
-package apply_test
+package integration
 
 import (
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
@@ -15,25 +14,13 @@ import (
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/apply"
 	"multicloud.network/operator/internal/compile"
-	"multicloud.network/operator/test/cluster"
 )
-
-// clusters are one of each form of Calico's API, by name.
-var clusters = map[string]*cluster.Cluster{}
-
-func TestMain(m *testing.M) {
-	os.Exit(cluster.Main(m, func(all []*cluster.Cluster) {
-		for _, c := range all {
-			clusters[c.Name] = c
-		}
-	}, cluster.Options{Name: "aggregated", Calico: cluster.Aggregated}, cluster.Options{Name: "native", Calico: cluster.Native}))
-}
 
 const owner = "test-owner"
 
 func eachForm(t *testing.T, test func(t *testing.T, c client.Client)) {
 	t.Helper()
-	for name, cl := range clusters {
+	for name, cl := range forms {
 		t.Run(name, func(t *testing.T) {
 			c, err := client.New(cl.RESTConfig(), client.Options{})
 			if err != nil {
@@ -288,7 +275,7 @@ func TestDeleteRefusesAnObjectThatChanged(t *testing.T) {
 }
 
 func TestRefusedTierDeletionIsTold(t *testing.T) {
-	cl := clusters["aggregated"]
+	cl := forms["aggregated"]
 	c, err := client.New(cl.RESTConfig(), client.Options{})
 	if err != nil {
 		t.Fatal(err)

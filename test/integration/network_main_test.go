@@ -1,0 +1,23 @@
+package integration
+
+import (
+	"os"
+	"testing"
+
+	"multicloud.network/operator/test/cluster"
+)
+
+// forms are one cluster of each form of Calico's API, by name, shared by the tests of apply and of the member worker.
+var forms = map[string]*cluster.Cluster{}
+
+func TestMain(m *testing.M) {
+	// As main does: calico-apiserver has no bookmarks at the end of a streamed list.
+	if err := os.Setenv("KUBE_FEATURE_WatchListClient", "false"); err != nil {
+		panic(err)
+	}
+	os.Exit(cluster.Main(m, func(all []*cluster.Cluster) {
+		for _, c := range all {
+			forms[c.Name] = c
+		}
+	}, cluster.Options{Name: "aggregated", Calico: cluster.Aggregated}, cluster.Options{Name: "native", Calico: cluster.Native}))
+}
