@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -89,7 +90,11 @@ func (c *Cluster) applyMutation(ctx context.Context, m mutation) error {
 		newObject(admission.WithResource("mutatingadmissionpolicybindings"), "MutatingAdmissionPolicyBinding", "", m.name,
 			map[string]any{"spec": map[string]any{"policyName": m.name}}),
 	} {
-		if err := c.apply(ctx, o); err != nil {
+		err := c.apply(ctx, o)
+		if apierrors.IsNotFound(err) {
+			return fmt.Errorf("kube-apiserver %s is too old, native clusters need 1.36 or newer: %w", c.paths[tools.KubeAPIServer], err)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -41,6 +42,7 @@ func TestServerSideApplyWorksInBothForms(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			remove(t, c, plural, sent.GetName())
 			if applied.GetUID() == "" {
 				t.Errorf("%s came back without a UID", plural)
 			}
@@ -76,6 +78,7 @@ func TestPoliciesGetTypesTierAndLabelInBothForms(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				remove(t, c, "globalnetworkpolicies", policy.GetName())
 				types, _, _ := unstructured.NestedStringSlice(made.Object, "spec", "types")
 				tier, _, _ := unstructured.NestedString(made.Object, "spec", "tier")
 				if !cmp.Equal(types, test.types) || tier != test.tier || made.GetLabels()["projectcalico.org/tier"] != test.tier {
@@ -96,6 +99,7 @@ func TestOnlyTheNativeAPIFillsInTheStagedAction(t *testing.T) {
 		if _, err := resource(t, c, "stagedglobalnetworkpolicies").Create(t.Context(), policy, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
+		remove(t, c, "stagedglobalnetworkpolicies", policy.GetName())
 		read, err := resource(t, c, "stagedglobalnetworkpolicies").Get(t.Context(), policy.GetName(), metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -123,8 +127,9 @@ func TestOnlyTheAggregatedAPIRefusesABrokenSelectorAndNotInADryRun(t *testing.T)
 		_, err := policies.Apply(t.Context(), broken.GetName(), broken, metav1.ApplyOptions{FieldManager: "test"})
 		if c == native {
 			if err != nil {
-				t.Errorf("apply: %v", err)
+				t.Fatalf("apply: %v", err)
 			}
+			remove(t, c, "globalnetworkpolicies", broken.GetName())
 			return
 		}
 		var status apierrors.APIStatus
@@ -186,6 +191,17 @@ func resource(t *testing.T, c *cluster.Cluster, plural string) dynamic.ResourceI
 		t.Fatal(err)
 	}
 	return client.Resource(schema.GroupVersionResource{Group: "projectcalico.org", Version: "v3", Resource: plural})
+}
+
+// remove deletes an object at the test's end; what was made last goes first, so that a tier is empty by then.
+func remove(t *testing.T, c *cluster.Cluster, plural, name string) {
+	t.Helper()
+	objects := resource(t, c, plural)
+	t.Cleanup(func() {
+		if err := objects.Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // parse reads an object; its numbers become int64 or float64, as a client reads them.

@@ -105,7 +105,7 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	defer cancel()
 	if err := c.start(ctx); err != nil {
 		c.KeepLogs()
-		return nil, errors.Join(fmt.Errorf("cluster %s: %w", opts.Name, err), c.Stop())
+		return nil, errors.Join(fmt.Errorf("cluster %s (logs are in %s): %w", opts.Name, c.Dir, err), c.Stop())
 	}
 	return c, nil
 }

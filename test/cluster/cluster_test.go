@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,6 +61,32 @@ func TestRestartKeepsPortAndData(t *testing.T) {
 	eventually(t, read)
 }
 
+func TestAFrozenServerHangsAndGoesOnWhenThawed(t *testing.T) {
+	c := cluster.ForTest(t, cluster.Options{Name: "frozen"})
+	config := c.RESTConfig()
+	config.Timeout = time.Second
+	impatient := client(t, config)
+	list := func() error {
+		_, err := impatient.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
+		return err
+	}
+	eventually(t, list)
+	if err := c.FreezeAPIServer(); err != nil {
+		t.Fatal(err)
+	}
+	var timeout interface{ Timeout() bool }
+	if err := list(); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("while frozen: got %v, want a timeout", err)
+	}
+	if err := c.ThawAPIServer(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, list)
+	if err := c.FreezeAPIServer(); err != nil { // and Stop, in the clean-up, ends a frozen one
+		t.Fatal(err)
+	}
+}
+
 func TestAServerThatRunsIsNotStartedTwice(t *testing.T) {
 	if err := native.StartAPIServer(t.Context()); err == nil || !strings.Contains(err.Error(), "runs already") {
 		t.Errorf("got %v", err)
@@ -95,6 +122,12 @@ func TestServiceAccountTokensWorkUnderRBAC(t *testing.T) {
 	if _, err := admin.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		_, err := aggregated.Kubectl(context.Background(), "delete", "clusterrolebinding/operator", "serviceaccount/operator", "--ignore-not-found")
+		if err != nil {
+			t.Error(err)
+		}
+	})
 	token, err := admin.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "operator", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -108,11 +141,7 @@ func TestServiceAccountTokensWorkUnderRBAC(t *testing.T) {
 	if err := list(); !apierrors.IsForbidden(err) {
 		t.Errorf("without a role: got %v, want 403", err)
 	}
-	_, err = aggregated.Kubectl(t.Context(), "create", "clusterrolebinding", "operator", "--clusterrole=view", "--serviceaccount=default:operator")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = aggregated.Kubectl(t.Context(), "create", "clusterrolebinding", "operator-admin", "--clusterrole=cluster-admin", "--serviceaccount=default:operator")
+	_, err = aggregated.Kubectl(t.Context(), "create", "clusterrolebinding", "operator", "--clusterrole=cluster-admin", "--serviceaccount=default:operator")
 	if err != nil {
 		t.Fatal(err)
 	}

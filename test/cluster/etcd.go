@@ -3,14 +3,12 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"net"
-	"time"
 
 	"multicloud.network/operator/test/cluster/tools"
 )
 
-// etcdSocket is the name of etcd's socket file, relative to the cluster's folder: a socket's path may have only 107 characters. etcd insists
-// on a port, and so it is part of the file's name.
+// etcdSocket is the name of etcd's socket file in the cluster's folder, in which all the processes run. etcd insists on a port, and so it
+// is part of the file's name.
 const etcdSocket = "etcd:0"
 
 // startEtcd starts etcd, which writes without waiting for the disk, and waits until it listens.
@@ -26,12 +24,8 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	socket, err := c.dir.socketPath(etcdSocket)
-	if err != nil {
-		return err
-	}
 	return wait(ctx, "etcd listens", p, func(ctx context.Context) error {
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", socket)
+		conn, err := c.dir.dial(ctx, etcdSocket)
 		if err != nil {
 			return fmt.Errorf("connecting to etcd: %w", err)
 		}

@@ -78,7 +78,8 @@ func TestStopDirRefusesAFolderThatIsNoCluster(t *testing.T) {
 }
 
 func TestStopRemovesProcessesAndFolder(t *testing.T) {
-	c, err := cluster.Start(t.Context(), cluster.Options{Name: "stop", Parent: t.TempDir()})
+	deep := filepath.Join(t.TempDir(), strings.Repeat("deeper-than-a-socket/", 10))
+	c, err := cluster.Start(t.Context(), cluster.Options{Name: "stop", Parent: deep})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func startByAnother(t *testing.T, mode, parent string) (*exec.Cmd, string) {
 }
 
 // processes reads the process numbers of a cluster.
-func processes(t *testing.T, dir string) []int {
+func processes(t testing.TB, dir string) []int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "state.json"))
 	if err != nil {

@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -177,22 +179,13 @@ func StopDir(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// socketPath is a short path of a socket in the folder, which may lie too deep for a socket's address.
-func (d *runDir) socketPath(name string) (string, error) {
-	path := filepath.Join(d.path, name)
-	if len(path) < maxSocketPath {
-		return path, nil
-	}
-	working, err := os.Getwd()
+// dial connects to a socket in the folder. The folder's path may be longer than a socket's address can hold (107 characters), so the
+// connection goes through the open folder.
+func (d *runDir) dial(ctx context.Context, name string) (net.Conn, error) {
+	folder, err := os.Open(d.path)
 	if err != nil {
-		return "", fmt.Errorf("finding the working directory: %w", err)
+		return nil, err
 	}
-	short, err := filepath.Rel(working, path)
-	if err != nil || len(short) >= maxSocketPath {
-		return "", fmt.Errorf("the path %s is too long for a socket: set MCN_CACHE to a folder with a shorter path", path)
-	}
-	return short, nil
+	defer folder.Close()
+	return (&net.Dialer{}).DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), name))
 }
-
-// maxSocketPath is the size of the field for the path in a Unix socket's address.
-const maxSocketPath = 108

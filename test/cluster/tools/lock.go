@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -29,7 +30,7 @@ func lock(ctx context.Context, path string, waiting func()) (func(), error) {
 		}
 		return func() { _ = file.Close() }, nil
 	case <-ctx.Done():
-		go func() { <-locked; _ = file.Close() }()
+		go func() { _ = errors.Join(<-locked, file.Close()) }()
 		return nil, fmt.Errorf("waiting for another process that holds %s: %w", path, context.Cause(ctx))
 	}
 }
