@@ -17,6 +17,8 @@ var ErrNotConnected = errors.New("the cluster is not connected: see condition Re
 
 // Connection is a way to a member that works now.
 type Connection struct {
+	// ID tells one connection from the next; it must be comparable and not nil.
+	ID any
 	// Client reads and writes there, bounded in time.
 	Client client.Client
 	// Context ends when the connection is given up.

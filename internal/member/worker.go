@@ -198,7 +198,7 @@ func (w *worker) outdated() bool {
 
 // attach begins anew on a connection that is not the one of the last pass.
 func (w *worker) attach(conn Connection) {
-	if w.conn.Client == conn.Client {
+	if w.conn.ID == conn.ID {
 		return
 	}
 	w.conn, w.live, w.attached, w.unread = conn, nil, time.Now(), 0
