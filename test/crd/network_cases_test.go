@@ -126,8 +126,8 @@ var routeCases = map[string]ruleCase{
 
 // addressCases are about the form of CIDRs.
 var addressCases = map[string]ruleCase{
-	"host bits":                   addressCase("192.168.130.1/24", "not a CIDR without host bits"),
-	"host bits in IPv6":           addressCase("2001:db8::1/64", "not a CIDR without host bits"),
+	"host bits":                   addressCase("192.168.130.1/24", "not a CIDR in canonical form: write the network address without host bits"),
+	"host bits in IPv6":           addressCase("2001:db8::1/64", "not a CIDR in canonical form: write the network address without host bits"),
 	"no prefix length":            addressCase("192.168.130.0", "192.0.2.7/32 for one address"),
 	"too long a prefix":           addressCase("192.168.130.0/33", "not a CIDR"),
 	"IPv4-mapped":                 addressCase("::ffff:192.168.130.0/120", "not an IPv4-mapped address"),
@@ -141,7 +141,9 @@ var addressCases = map[string]ruleCase{
 	"one address":                 addressCase("192.168.130.7/32", ""),
 	"one IPv6 address":            addressCase("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128", ""),
 	"everything":                  addressCase("0.0.0.0/0", ""),
-	"capital digits":              addressCase("2001:DB8::/32", ""),
+	"capital digits":              addressCase("2001:DB8::/32", "in lower case and as short as possible"),
+	"a long form":                 addressCase("2001:db8:0::/48", "as short as possible"),
+	"an IPv4 tail":                addressCase("2001:db8::10.0.0.0/128", "as short as possible"),
 	"host bits in a peer": {base: flatBase, edits: []edit{{"spec.routes[0].from[0].cidrs[0]", "10.0.0.1/8"}},
 		wantField: "spec.routes[0].from[0].cidrs[0]", wantMessage: "not a CIDR"},
 	"host bits in except": {base: flatBase, edits: []edit{{"spec.routes[0].from[0].except[0]", "10.1.0.1/16"}},
