@@ -1,0 +1,264 @@
+package status_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/internal/status"
+)
+
+var (
+	early = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	late  = metav1.NewTime(early.Add(time.Hour))
+)
+
+func done(name string) status.ClusterFacts {
+	return status.ClusterFacts{
+		Name: name, Role: mcnv1alpha1.RoleManaged, Reachable: true, CalicoReady: true,
+		Report: &status.Report{Generation: 2, Programmed: true},
+	}
+}
+
+func with(c status.ClusterFacts, change func(*status.ClusterFacts)) status.ClusterFacts {
+	change(&c)
+	return c
+}
+
+func failing(name string, reason mcnv1alpha1.Reason, message string) status.ClusterFacts {
+	return with(done(name), func(c *status.ClusterFacts) {
+		c.Report = &status.Report{Generation: 2, Reason: reason, Message: message}
+	})
+}
+
+func away(name string, generation int64) status.ClusterFacts {
+	return with(done(name), func(c *status.ClusterFacts) {
+		c.Reachable, c.UnreachableMessage, c.StaleSince = false, "connection refused", &early
+		c.Report.Generation = generation
+	})
+}
+
+// line writes conditions in one line each: type=status reason.
+func lines(conditions []metav1.Condition) []string {
+	var out []string
+	for _, kind := range []string{"Accepted", "Programmed", "Ready", "Reconciling", "Stalled"} {
+		if c := meta.FindStatusCondition(conditions, kind); c != nil {
+			out = append(out, fmt.Sprintf("%s=%s %s", kind, c.Status, c.Reason))
+		}
+	}
+	return out
+}
+
+func TestConditionsSayWhatIsTrue(t *testing.T) {
+	tests := map[string]struct {
+		facts       status.NetworkFacts
+		want        []string
+		wantSummary string
+		wantMessage string // in Ready
+	}{
+		"all is in place": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), done("b")}},
+			want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
+		},
+		"no cluster is selected": {
+			facts: status.NetworkFacts{},
+			want:  []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
+			wantMessage: "label one, or change the selector",
+		},
+		"only Source members are selected": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
+			want:  []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
+		},
+		"a Source member is away": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), with(away("b", 2), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
+			want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "1/1",
+		},
+		"a worker has not looked yet": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report = nil })}},
+			want:  []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
+		},
+		"a worker has not looked yet, but an earlier run of the operator has": {
+			facts: status.NetworkFacts{
+				Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report = nil })},
+				Previous: mcnv1alpha1.MultiCloudNetworkStatus{ObservedGeneration: 2, Clusters: []mcnv1alpha1.ClusterStatus{
+					{Name: "a", Programmed: metav1.ConditionTrue, Mode: mcnv1alpha1.ModeEnforced}}},
+			},
+			want: []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "1/1",
+		},
+		"a worker speaks of the former generation": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report.Generation = 1 })}},
+			want:  []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
+		},
+		"a cluster is away that holds the current spec": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 2)}},
+			want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
+		},
+		"a cluster is away that holds a former spec": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
+			want: []string{"Accepted=True Accepted", "Programmed=Unknown ClusterUnreachable", "Ready=Unknown ClusterUnreachable",
+				"Reconciling=True ClusterUnreachable"}, wantSummary: "1/2", wantMessage: "b: the cluster is out of reach (connection refused)",
+		},
+		"a cluster is away within maxUnavailable": {
+			facts: status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
+			want:  []string{"Accepted=True Accepted", "Programmed=Unknown ClusterUnreachable", "Ready=True Ready"}, wantSummary: "1/2",
+			wantMessage: "maxUnavailable is 1",
+		},
+		"one away and one failing, and what is away decides": {
+			facts: status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1), failing("c", mcnv1alpha1.ReasonWriteFailed, "no")}},
+			want:  []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=Unknown WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/3",
+		},
+		"a write failed": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), failing("b", mcnv1alpha1.ReasonWriteFailed, "quota is used up")}},
+			want:  []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=False WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/2",
+			wantMessage: "b: quota is used up",
+		},
+		"an object is not ours": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{failing("a", mcnv1alpha1.ReasonWriteFailed, "x"), failing("b", mcnv1alpha1.ReasonOwnershipConflict, "tier is theirs")}},
+			want: []string{"Accepted=True Accepted", "Programmed=False OwnershipConflict", "Ready=False OwnershipConflict",
+				"Reconciling=True OwnershipConflict"}, wantSummary: "0/2", wantMessage: "b: tier is theirs",
+		},
+		"Calico is not ready": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) {
+				c.CalicoReady, c.CalicoMessage = false, "install Calico"
+			})}},
+			want: []string{"Accepted=True Accepted", "Programmed=False ClusterNotReady", "Ready=False ClusterNotReady", "Reconciling=True ClusterNotReady"}, wantSummary: "0/1",
+			wantMessage: "a: install Calico",
+		},
+		"updates are held": {
+			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) {
+				c.Held, c.Report.Generation = true, 1
+			})}},
+			want: []string{"Accepted=True Accepted", "Programmed=False Held", "Ready=False Held"}, wantSummary: "0/1", wantMessage: "generation 1 stays in force",
+		},
+		"the spec is invalid": {
+			facts: status.NetworkFacts{InForce: 1, Errors: field.ErrorList{field.Invalid(field.NewPath("spec", "routes"), "x", "write y")},
+				Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report.Generation = 1 })}},
+			want: []string{"Accepted=False Invalid", "Programmed=False Invalid", "Ready=False Invalid", "Stalled=True Invalid"}, wantSummary: "0/1",
+			wantMessage: "write y; generation 1 stays in force",
+		},
+		"there is no slot for an Exclusive network": {
+			facts:       status.NetworkFacts{Errors: field.ErrorList{field.Forbidden(field.NewPath("spec", "membership"), "full")}},
+			want:        []string{"Accepted=False NoExclusiveSlot", "Programmed=False NoExclusiveSlot", "Ready=False NoExclusiveSlot", "Stalled=True NoExclusiveSlot"},
+			wantSummary: "0/0",
+		},
+		"the network is being deleted": {
+			facts: status.NetworkFacts{Deleting: true, Clusters: []status.ClusterFacts{
+				with(done("a"), func(c *status.ClusterFacts) { c.Report = &status.Report{Gone: true} }), done("b"), away("c", 2)}},
+			want: []string{"Accepted=True Accepted", "Programmed=False Deleting", "Ready=False Deleting", "Reconciling=True Deleting"}, wantSummary: "0/3",
+			wantMessage: "the network is being removed from b; out of reach, and not waited for: c",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			tc.facts.Generation, tc.facts.Now = 2, early
+			got := status.Network(tc.facts)
+			if diff := cmp.Diff(tc.want, lines(got.Conditions)); diff != "" {
+				t.Errorf("conditions (-want +got):\n%s", diff)
+			}
+			if got.Summary.Clusters != tc.wantSummary {
+				t.Errorf("summary is %s, want %s", got.Summary.Clusters, tc.wantSummary)
+			}
+			if c := meta.FindStatusCondition(got.Conditions, "Ready"); !strings.Contains(c.Message, tc.wantMessage) {
+				t.Errorf("Ready says %q, want %q in it", c.Message, tc.wantMessage)
+			}
+			for _, c := range got.Conditions {
+				if c.ObservedGeneration != 2 || c.Reason == "" || c.Message == "" || len(c.Message) > status.MaxMessage {
+					t.Errorf("condition %+v: want generation, reason and a message within bounds", c)
+				}
+			}
+		})
+	}
+}
+
+func TestStatusIsQuietAndTimesMoveOnlyWithStatus(t *testing.T) {
+	facts := status.NetworkFacts{Generation: 2, Now: early, Clusters: []status.ClusterFacts{done("a"), away("b", 1)}}
+	first := status.Network(facts)
+	facts.Previous, facts.Now = first, late
+	if diff := cmp.Diff(first, status.Network(facts)); diff != "" {
+		t.Errorf("the same facts later give another status:\n%s", diff)
+	}
+	facts.Clusters[1] = done("b")
+	second := status.Network(facts)
+	for kind, want := range map[string]metav1.Time{"Accepted": early, "Programmed": late, "Ready": late} {
+		if c := meta.FindStatusCondition(second.Conditions, kind); !c.LastTransitionTime.Equal(&want) {
+			t.Errorf("%s changed at %v, want %v", kind, c.LastTransitionTime, want)
+		}
+	}
+}
+
+func TestClustersAreListedThoseThatNeedAttentionFirst(t *testing.T) {
+	facts := status.NetworkFacts{Generation: 2, Now: early, Clusters: []status.ClusterFacts{
+		done("d"), away("c", 1), failing("b", mcnv1alpha1.ReasonWriteFailed, strings.Repeat("é", 2000)), done("a"),
+	}}
+	var names []string
+	for _, c := range status.Network(facts).Clusters {
+		names = append(names, c.Name)
+		if len(c.Message) > 1024 || !utf8.ValidString(c.Message) {
+			t.Errorf("the message of %s has %d bytes, want at most 1024, whole characters", c.Name, len(c.Message))
+		}
+		if c.Programmed == metav1.ConditionTrue && (c.Reason != "" || c.Message != "") {
+			t.Errorf("%s is programmed and still explained: %+v", c.Name, c)
+		}
+	}
+	if got := strings.Join(names, " "); got != "b c a d" {
+		t.Errorf("order is %s, want b c a d", got)
+	}
+	facts.Clusters = nil
+	for i := range 1200 {
+		facts.Clusters = append(facts.Clusters, done(fmt.Sprintf("c%04d", i)))
+	}
+	got := status.Network(facts)
+	if len(got.Clusters) != status.MaxClusters || got.Summary.Total != 1200 {
+		t.Errorf("%d clusters listed and %d counted, want 1000 and 1200", len(got.Clusters), got.Summary.Total)
+	}
+}
+
+func TestModeAndCounts(t *testing.T) {
+	staged := with(done("a"), func(c *status.ClusterFacts) { c.Staged = true })
+	held := with(done("b"), func(c *status.ClusterFacts) { c.Held = true })
+	tests := map[string]struct {
+		clusters []status.ClusterFacts
+		want     mcnv1alpha1.Mode
+	}{
+		"none": {nil, ""}, "staged": {[]status.ClusterFacts{staged}, mcnv1alpha1.ModeStaged},
+		"enforced": {[]status.ClusterFacts{held}, mcnv1alpha1.ModeEnforced}, "mixed": {[]status.ClusterFacts{staged, held}, mcnv1alpha1.ModeMixed},
+	}
+	for name, tc := range tests {
+		if got := status.Network(status.NetworkFacts{Generation: 2, Clusters: tc.clusters}).Mode; got != tc.want {
+			t.Errorf("%s: mode is %q, want %q", name, got, tc.want)
+		}
+	}
+	got := status.Network(status.NetworkFacts{Generation: 2, Pods: 7, SharedPods: 3, Clusters: []status.ClusterFacts{staged, held, away("c", 2)}}).Summary
+	want := mcnv1alpha1.NetworkSummary{Clusters: "3/3", Total: 3, Programmed: 3, Unreachable: 1, Staged: 1, Held: 1, Pods: 7, SharedPods: 3}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("summary (-want +got):\n%s", diff)
+	}
+}
+
+func TestWarningsRideInAccepted(t *testing.T) {
+	got := status.Network(status.NetworkFacts{Generation: 2, Clusters: []status.ClusterFacts{done("a")}, Warnings: []compile.Warning{
+		{Code: mcnv1alpha1.WarningEmptySegment, Message: "segment api picks no pod"},
+		{Code: mcnv1alpha1.WarningPoolOverlap, Cluster: "a", Message: "pool default"},
+	}})
+	c := meta.FindStatusCondition(got.Conditions, "Accepted")
+	want := "the spec is valid; EmptySegment: segment api picks no pod; PoolOverlap on cluster a: pool default"
+	if c.Status != metav1.ConditionTrue || c.Message != want {
+		t.Errorf("Accepted is %s %q, want True %q", c.Status, c.Message, want)
+	}
+}
+
+func TestTruncateKeepsTheTail(t *testing.T) {
+	got := status.Truncate(strings.Repeat("x", 3000), "; and that stays")
+	if len(got) != status.MaxMessage || !strings.HasSuffix(got, "...; and that stays") {
+		t.Errorf("got %d bytes ending in %q", len(got), got[len(got)-30:])
+	}
+}
