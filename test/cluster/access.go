@@ -39,12 +39,12 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 
 // KubectlInput is Kubectl with something on standard input, for "apply -f -".
 func (c *Cluster) KubectlInput(ctx context.Context, input io.Reader, args ...string) (string, error) {
-	paths, err := tools.Ensure(ctx, c.opts.Progress, tools.Kubectl)
+	program, err := c.kubectlProgram(ctx)
 	if err != nil {
 		return "", err
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, paths[tools.Kubectl], args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = input, &stdout, &stderr
 	cmd.Env = []string{"KUBECONFIG=" + c.KubeconfigPath(), "HOME=" + c.Dir, "PATH=" + os.Getenv("PATH")}
 	if err := cmd.Run(); err != nil {
@@ -52,4 +52,18 @@ func (c *Cluster) KubectlInput(ctx context.Context, input io.Reader, args ...str
 		return stdout.String(), fmt.Errorf("kubectl %q on cluster %s: %w: %w", args, c.Name, err, message)
 	}
 	return stdout.String(), nil
+}
+
+// kubectlProgram returns where kubectl is; the first call builds it if needed.
+func (c *Cluster) kubectlProgram(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kubectl == "" {
+		paths, err := tools.Ensure(ctx, c.opts.Progress, tools.Kubectl)
+		if err != nil {
+			return "", err
+		}
+		c.kubectl = paths[tools.Kubectl]
+	}
+	return c.kubectl, nil
 }

@@ -56,3 +56,21 @@ func residentMiB(b *testing.B, clusters []*cluster.Cluster) float64 {
 	}
 	return kib / 1024
 }
+
+// BenchmarkValidator measures one object.
+func BenchmarkValidator(b *testing.B) {
+	validator, err := cluster.Validator(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	policy := []byte(strings.Replace(objects["globalnetworkpolicies"], `"order"`, `"types":["Ingress"],"order"`, 1))
+	for b.Loop() {
+		problems, err := validator.Validate(policy)
+		if err != nil || len(problems) > 0 {
+			b.Fatal(problems, err)
+		}
+	}
+	if err := validator.Close(); err != nil {
+		b.Error(err)
+	}
+}

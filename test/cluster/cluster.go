@@ -53,7 +53,7 @@ type Options struct {
 	Parent string
 	// Timeout bounds the start, without building the programs; default 3 minutes, enough for a machine that is busy compiling.
 	Timeout time.Duration
-	// Progress gets what a person who waits wants to read; default: nothing.
+	// Progress gets what a person who waits wants to read; default: nothing. Clusters that start at once write to it at once.
 	Progress io.Writer
 }
 
@@ -72,6 +72,7 @@ type Cluster struct {
 
 	mu        sync.Mutex
 	processes map[string]*process
+	kubectl   string
 	stopped   bool
 }
 

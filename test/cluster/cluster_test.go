@@ -186,6 +186,19 @@ func TestFailedStartNamesAndKeepsItsLog(t *testing.T) {
 	}
 }
 
+func TestStartAllStopsTheOthersWhenOneFails(t *testing.T) {
+	parent := t.TempDir()
+	clusters, err := cluster.StartAll(t.Context(),
+		cluster.Options{Name: "good", Parent: parent},
+		cluster.Options{Name: "broken", Parent: parent, APIServerArgs: []string{"--no-such-flag"}})
+	if err == nil || clusters != nil {
+		t.Fatalf("got %v, error %v", clusters, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(parent, "good-*")); len(left) > 0 {
+		t.Errorf("the cluster that started was not stopped: %v", left)
+	}
+}
+
 func TestWrongOptionsSayWhatToWrite(t *testing.T) {
 	for want, opts := range map[string]cluster.Options{
 		"DNS label":          {Name: "No_Label"},

@@ -17,7 +17,7 @@ import (
 )
 
 // CalicoValidator is a running calico-validate: Calico's own validator and selector parser, for the objects of projectcalico.org/v3 that we
-// write. It takes tens of thousands of objects a second, and may be used from several goroutines.
+// write. It takes some thousand objects a second, and may be used from several goroutines.
 type CalicoValidator struct {
 	mu      sync.Mutex
 	cmd     *exec.Cmd
