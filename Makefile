@@ -69,7 +69,7 @@ manifests: generate ## the same: CRDs come from the types
 ##@ Build
 build: ## the operator, into bin/manager
 	$(SAY) 'building the operator'
-	@go build -trimpath -o $(BIN)/manager .
+	@go build -o $(BIN)/manager .
 
 docker-build: ## the operator's image, IMG=name:tag
 	docker build -t $(IMG) .
