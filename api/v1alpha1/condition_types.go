@@ -49,7 +49,7 @@ const (
 	// Next step: none.
 	ReasonReady Reason = "Ready"
 
-	// ReasonPending: the operator has not looked at the object yet.
+	// ReasonPending: nothing is known yet: the operator has not looked at the object, or waits for what it needs to judge.
 	// Next step: wait some seconds; if it stays, see whether the operator runs and is the leader.
 	ReasonPending Reason = "Pending"
 

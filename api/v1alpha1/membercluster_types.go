@@ -73,19 +73,21 @@ type MemberClusterSpec struct {
 	// +required
 	Access Access `json:"access"`
 
-	// role Managed means that policies and sets are written to the cluster; Source, that it is only read, for its pods' addresses. Default:
-	// Managed.
+	// role Managed means that policies and sets are written to the cluster; Source, that it is only read, for its pods' addresses.
+	// Default: Managed.
 	// +optional
 	// +kubebuilder:default=Managed
 	Role MemberRole `json:"role,omitempty"`
 
-	// updates Held freezes the policies on this member; the addresses in its sets keep flowing. Default: Automatic.
+	// updates Held freezes the policies on this member; the addresses in its sets keep flowing.
+	// Default: Automatic.
 	// +optional
 	// +kubebuilder:default=Automatic
 	Updates UpdateMode `json:"updates,omitempty"`
 
 	// deletionPolicy says whether removing this object removes what the operator wrote to the cluster (Delete), or leaves it in force
-	// (Orphan). Default: Delete.
+	// (Orphan).
+	// Default: Delete.
 	// +optional
 	// +kubebuilder:default=Delete
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -129,7 +131,8 @@ type SecretKeyReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// key is the key in the Secret's data that holds the kubeconfig. Default: kubeconfig.
+	// key is the key in the Secret's data that holds the kubeconfig.
+	// Default: kubeconfig.
 	// +optional
 	// +kubebuilder:default=kubeconfig
 	// +kubebuilder:validation:MinLength=1
@@ -157,7 +160,8 @@ type PodNetwork struct {
 	Domain string `json:"domain,omitempty"`
 
 	// sourceNAT Preserve writes disabled IP pools for the other members' pod CIDRs, so that this cluster's pods keep their address
-	// toward them. It is for networks that route those addresses, hence not the default, which is Unmanaged.
+	// toward them. It is for networks that route those addresses.
+	// Default: Unmanaged.
 	// +optional
 	// +kubebuilder:default=Unmanaged
 	SourceNAT SourceNAT `json:"sourceNAT,omitempty"`

@@ -168,19 +168,20 @@ type MultiCloudNetworkSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	Routes []Route `json:"routes,omitempty"`
 
-	// boundary says what happens to traffic of the network's pods that nothing permits. Default: Open for Flat, Closed for VLAN
-	// and Calico; status.boundary shows the one in force.
+	// boundary says what happens to traffic of the network's pods that nothing permits.
+	// Default: Open for Flat, Closed for VLAN and Calico; status.boundary shows the one in force.
 	// +optional
 	Boundary Boundary `json:"boundary,omitempty"`
 
-	// membership Exclusive means that only this network opens its pods; Shared adds the permits of all networks that pick them. Default:
-	// Shared.
+	// membership Exclusive means that only this network opens its pods; Shared adds the permits of all networks that pick them.
+	// Default: Shared.
 	// +optional
 	// +kubebuilder:default=Shared
 	Membership Membership `json:"membership,omitempty"`
 
 	// localPolicies Honor lets the cluster's own policies still decide over what this network permits; Override makes our permits
-	// final. Our denials are final in both. Override is refused with the Calico model, whose actions are literal. Default: Honor.
+	// final. Our denials are final in both. Override is refused with the Calico model, whose actions are literal.
+	// Default: Honor.
 	// +optional
 	// +kubebuilder:default=Honor
 	LocalPolicies LocalPolicies `json:"localPolicies,omitempty"`
@@ -191,13 +192,14 @@ type MultiCloudNetworkSpec struct {
 	// +nullable
 	StagedClusters *metav1.LabelSelector `json:"stagedClusters,omitempty"`
 
-	// updates Held freezes the network's policies on every member; the addresses in its sets keep flowing. Default: Automatic.
+	// updates Held freezes the network's policies on every member; the addresses in its sets keep flowing.
+	// Default: Automatic.
 	// +optional
 	// +kubebuilder:default=Automatic
 	Updates UpdateMode `json:"updates,omitempty"`
 
-	// deletionPolicy says whether deleting the network removes what was written for it (Delete), or leaves it in force (Orphan). Default:
-	// Delete.
+	// deletionPolicy says whether deleting the network removes what was written for it (Delete), or leaves it in force (Orphan).
+	// Default: Delete.
 	// +optional
 	// +kubebuilder:default=Delete
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
@@ -209,7 +211,8 @@ type ClusterSelection struct {
 	// +required
 	Selector metav1.LabelSelector `json:"selector"`
 
-	// maxUnavailable is how many of the selected clusters may be without the network while it still counts as Ready. Default: 0.
+	// maxUnavailable is how many of the selected clusters may be without the network while it still counts as Ready.
+	// Default: 0.
 	// +optional
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
@@ -298,8 +301,8 @@ type Route struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name"`
 
-	// scope SameCluster opens only flows with both ends in one cluster; Network opens them between all the network's clusters. Default:
-	// Network.
+	// scope SameCluster opens only flows with both ends in one cluster; Network opens them between all the network's clusters.
+	// Default: Network.
 	// +optional
 	// +kubebuilder:default=Network
 	Scope RouteScope `json:"scope,omitempty"`
