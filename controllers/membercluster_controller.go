@@ -1,3 +1,5 @@
+// Package controllers holds the reconcilers on the hub, which are thin: they read, let pure packages decide, hand over to the fleet and to the members'
+// workers, and write status once at the end.
 package controllers
 
 import (

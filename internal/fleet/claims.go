@@ -39,6 +39,16 @@ func (f *Fleet) claim(s *session, clusterID string) error {
 	return nil
 }
 
+// preferLocked gives the cluster that a newly registered member is pinned to back to it, if a younger registration has taken it: the order in which a
+// starting operator comes to know its members decides nothing.
+func (f *Fleet) preferLocked(m *member) {
+	for name, other := range f.members {
+		if m.pinned != "" && name != m.object.Name && other.pinned == m.pinned && older(m.object, other.object) {
+			f.yieldLocked(other, m.object.Name)
+		}
+	}
+}
+
 // yieldLocked makes a younger registration give up a cluster that an older one has: its view goes, since the older one has it too.
 func (f *Fleet) yieldLocked(m *member, to string) {
 	if m.object.Spec.ClusterID == "" {

@@ -10,6 +10,6 @@
 // Each member has a goroutine, clients and caches of its own; none waits for another. What is known of a member changes only by a complete view of the
 // right cluster: while it is out of reach, while it connects again, and while a kind cannot be read, what was last known stays.
 //
-// The process must run with KUBE_FEATURE_WatchListClient=false (main sets it before client-go looks): calico-apiserver sends no bookmark at the end of
-// a streamed list, so that a watch with it would never count as complete.
+// calico-apiserver sends no bookmark at the end of a streamed list, so that a view that streams its lists would never be complete. Calico's kinds are
+// therefore always listed first and then watched; main also sets KUBE_FEATURE_WatchListClient=false, for clients other than these.
 package fleet

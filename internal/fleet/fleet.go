@@ -129,9 +129,11 @@ func (f *Fleet) Set(object *mcnv1alpha1.MemberCluster, kubeconfig []byte) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := f.registerLocked(object)
+	m, changed := f.registerLocked(object)
 	if same && m.session != nil {
-		f.changedLocked()
+		if changed {
+			f.changedLocked()
+		}
 		return
 	}
 	m.kubeconfig = bytes.Clone(kubeconfig)
@@ -158,11 +160,14 @@ func (f *Fleet) configFor(object *mcnv1alpha1.MemberCluster, kubeconfig []byte) 
 func (f *Fleet) SetFault(object *mcnv1alpha1.MemberCluster, reason mcnv1alpha1.Reason, message string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := f.registerLocked(object)
+	m, changed := f.registerLocked(object)
+	before := m.state
 	f.disconnectLocked(m)
 	m.kubeconfig = nil
 	f.loseLocked(m, reason, message)
-	f.changedLocked()
+	if changed || !reflect.DeepEqual(before, m.state) {
+		f.changedLocked()
+	}
 }
 
 // Remove forgets a member and ends its connection.
@@ -179,16 +184,18 @@ func (f *Fleet) Remove(name string) {
 	f.changedLocked()
 }
 
-// registerLocked takes in what the MemberCluster says. For a member that is new to this process its status says what was last known.
-func (f *Fleet) registerLocked(object *mcnv1alpha1.MemberCluster) *member {
+// registerLocked takes in what the MemberCluster says, and reports whether that is news. For a member that is new to this process its status says what
+// was last known.
+func (f *Fleet) registerLocked(object *mcnv1alpha1.MemberCluster) (m *member, changed bool) {
 	object = object.DeepCopy()
-	m := f.members[object.Name]
+	m = f.members[object.Name]
 	if m != nil && m.object.UID != object.UID {
 		// Deleted and created again under one name: another registration.
 		f.disconnectLocked(m)
 		f.wakeDuplicatesLocked(object.Name)
 		m = nil
 	}
+	changed = m == nil || m.object.Generation != object.Generation || !reflect.DeepEqual(m.object.Labels, object.Labels)
 	if m == nil {
 		m = &member{pinned: object.Status.ClusterID}
 		m.facts.Member = snapshot.Member{
@@ -199,12 +206,16 @@ func (f *Fleet) registerLocked(object *mcnv1alpha1.MemberCluster) *member {
 		m.state.CalicoReason, m.state.CalicoMessage = mcnv1alpha1.ReasonConnecting, "the cluster has not been read yet"
 		f.members[object.Name] = m
 	}
+	fresh := m.object == nil
 	m.object = object
 	if object.Spec.ClusterID != "" {
 		m.pinned = object.Spec.ClusterID
 	}
 	m.state.Generation, m.state.ClusterID = object.Generation, m.pinned
-	return m
+	if fresh {
+		f.preferLocked(m)
+	}
+	return m, changed
 }
 
 // sameAccess says whether two versions of a MemberCluster lead to the same cluster in the same way.

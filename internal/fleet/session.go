@@ -135,6 +135,9 @@ func (s *session) stay(ctx context.Context, conn *connection, w *view, version s
 			}
 		case <-w.changed:
 			publisher.publish()
+			if !publisher.published && w.refused() {
+				return false, &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: "the view cannot be completed" + w.missing()}
+			}
 		case <-refresh.C:
 			if now, err := conn.version(ctx, opts.ProbeTimeout); err == nil {
 				publisher.version = now

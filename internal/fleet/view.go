@@ -180,7 +180,7 @@ func (w *view) complete(ctx context.Context) bool {
 	}
 	late := time.Now().After(w.deadline)
 	for _, k := range gather.BaseKinds() {
-		if !w.synced(k) && (k.Required || !(late || w.hasProblem(k))) {
+		if !w.synced(k) && (k.Required || (!late && !w.hasProblem(k))) {
 			return false
 		}
 	}
@@ -196,6 +196,13 @@ func (w *view) complete(ctx context.Context) bool {
 	w.gatherer.Read(ctx, allKinds()...)
 	w.believed = true
 	return true
+}
+
+// refused says whether a required kind still cannot be read after the time that kinds are waited for.
+func (w *view) refused() bool {
+	return time.Now().After(w.deadline) && slices.ContainsFunc(gather.BaseKinds(), func(k gather.Kind) bool {
+		return k.Required && !w.synced(k) && w.hasProblem(k)
+	})
 }
 
 // missing names the required kinds that have not been listed, for a message.
@@ -329,8 +336,17 @@ func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, r
 			return events, err
 		},
 	}
+	if strings.HasSuffix(gvk.Group, "projectcalico.org") {
+		return toolscache.NewSharedIndexInformer(withoutWatchList{observed}, object, resync, indexers)
+	}
 	return toolscache.NewSharedIndexInformer(observed, object, resync, indexers)
 }
+
+// withoutWatchList lists first and watches then: calico-apiserver sends no bookmark at the end of a streamed list, so that one would never end.
+type withoutWatchList struct{ *toolscache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is how client-go asks.
+func (withoutWatchList) IsWatchListSemanticsUnSupported() bool { return true }
 
 func (w *view) observe(ctx context.Context, gvk schema.GroupVersionKind, verb string, err error) {
 	if ctx.Err() == nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
