@@ -72,7 +72,7 @@ func up(ctx context.Context, dir string, keep bool) error {
 // startClusters starts the hub and the members and writes one kubeconfig with a context for each.
 func (d *demo) startClusters(ctx context.Context) error {
 	d.step("Starting a hub and %d member clusters with Calico on this machine", len(fleet))
-	paths, err := tools.Ensure(ctx, d.out, tools.Kubectl)
+	paths, err := tools.Ensure(ctx, d.out, tools.Kubectl, tools.Etcd, tools.KubeAPIServer, tools.CalicoAPIServer, tools.CalicoStorageCRDs)
 	if err != nil {
 		return err
 	}
