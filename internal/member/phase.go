@@ -83,9 +83,6 @@ func dropPhase(u *unstructured.Unstructured) phase {
 	default:
 		return phaseDropBase
 	}
-	if isGuard(u) {
-		return phaseDropPermits
-	}
 	switch policyRole(u.GetName()) {
 	case "p", "c":
 		return phaseDropPermits

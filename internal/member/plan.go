@@ -82,7 +82,7 @@ func planNetwork(name string, n *networkPlan, p *prepared, live content) *todo {
 	if held {
 		current = policyText(n.wants)
 	}
-	out.addDrops(live, func(key compile.Key, u *unstructured.Unstructured) bool {
+	out.addDrops(live, dropPhase, func(key compile.Key, u *unstructured.Unstructured) bool {
 		if apply.Network(u) != name || n.wants[key] != nil {
 			return false
 		}
@@ -127,7 +127,13 @@ func planShared(p *prepared, live content) *todo {
 		any = any || len(n.wants) > 0
 	}
 	replaced := slices.ContainsFunc(slices.Collect(maps.Values(p.shared)), func(w *wanted) bool { return isGuard(w.object) })
-	out.addDrops(live, func(key compile.Key, u *unstructured.Unstructured) bool {
+	when := func(u *unstructured.Unstructured) phase {
+		if isGuard(u) && replaced {
+			return phaseDropPermits
+		}
+		return phaseDropBase
+	}
+	out.addDrops(live, when, func(key compile.Key, u *unstructured.Unstructured) bool {
 		switch {
 		case apply.Network(u) != sharedKey || p.shared[key] != nil:
 			return false
@@ -138,11 +144,6 @@ func planShared(p *prepared, live content) *todo {
 		}
 		return !unknown
 	})
-	for i := range out.actions {
-		if d := out.actions[i].drop; d != nil && isFrame(d) && !replaced {
-			out.actions[i].phase = phaseDropBase
-		}
-	}
 	return out
 }
 
@@ -167,11 +168,11 @@ func (t *todo) addWrites(wants map[compile.Key]*wanted, live content, decide fun
 }
 
 // addDrops adds removals: by phase, policies by descending order, the tier last.
-func (t *todo) addDrops(live content, unwanted func(compile.Key, *unstructured.Unstructured) bool) {
+func (t *todo) addDrops(live content, when func(*unstructured.Unstructured) phase, unwanted func(compile.Key, *unstructured.Unstructured) bool) {
 	var drops []action
 	for key, u := range live {
 		if unwanted(key, u) {
-			drops = append(drops, action{phase: dropPhase(u), drop: u})
+			drops = append(drops, action{phase: when(u), drop: u})
 		}
 	}
 	sort.Slice(drops, func(i, j int) bool {

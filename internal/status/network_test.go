@@ -58,106 +58,110 @@ func lines(conditions []metav1.Condition) []string {
 	return out
 }
 
+// conditionTest is a set of facts and what is to be said of them.
+type conditionTest struct {
+	facts       status.NetworkFacts
+	want        []string
+	wantSummary string
+	wantMessage string // in Ready
+}
+
+var conditionTests = map[string]conditionTest{
+	"all is in place": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), done("b")}},
+		want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
+	},
+	"no cluster is selected": {
+		facts: status.NetworkFacts{},
+		want:  []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
+		wantMessage: "label one, or change the selector",
+	},
+	"only Source members are selected": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
+		want:  []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
+	},
+	"a Source member is away": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), with(away("b", 2), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
+		want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "1/1",
+	},
+	"a worker has not looked yet": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report = nil })}},
+		want:  []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
+	},
+	"a worker has not looked yet, but an earlier run of the operator has": {
+		facts: status.NetworkFacts{
+			Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report = nil })},
+			Previous: mcnv1alpha1.MultiCloudNetworkStatus{ObservedGeneration: 2, Clusters: []mcnv1alpha1.ClusterStatus{
+				{Name: "a", Programmed: metav1.ConditionTrue, Mode: mcnv1alpha1.ModeEnforced}}},
+		},
+		want: []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "1/1",
+	},
+	"a worker speaks of the former generation": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report.Generation = 1 })}},
+		want:  []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
+	},
+	"a cluster is away that holds the current spec": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 2)}},
+		want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
+	},
+	"a cluster is away that holds a former spec": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
+		want: []string{"Accepted=True Accepted", "Programmed=Unknown ClusterUnreachable", "Ready=Unknown ClusterUnreachable",
+			"Reconciling=True ClusterUnreachable"}, wantSummary: "1/2", wantMessage: "b: the cluster is out of reach (connection refused)",
+	},
+	"a cluster is away within maxUnavailable": {
+		facts: status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
+		want:  []string{"Accepted=True Accepted", "Programmed=Unknown ClusterUnreachable", "Ready=True Ready"}, wantSummary: "1/2",
+		wantMessage: "maxUnavailable is 1",
+	},
+	"one away and one failing, and what is away decides": {
+		facts: status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1), failing("c", mcnv1alpha1.ReasonWriteFailed, "no")}},
+		want:  []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=Unknown WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/3",
+	},
+	"a write failed": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), failing("b", mcnv1alpha1.ReasonWriteFailed, "quota is used up")}},
+		want:  []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=False WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/2",
+		wantMessage: "b: quota is used up",
+	},
+	"an object is not ours": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{failing("a", mcnv1alpha1.ReasonWriteFailed, "x"), failing("b", mcnv1alpha1.ReasonOwnershipConflict, "tier is theirs")}},
+		want: []string{"Accepted=True Accepted", "Programmed=False OwnershipConflict", "Ready=False OwnershipConflict",
+			"Reconciling=True OwnershipConflict"}, wantSummary: "0/2", wantMessage: "b: tier is theirs",
+	},
+	"Calico is not ready": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) {
+			c.CalicoReady, c.CalicoMessage = false, "install Calico"
+		})}},
+		want: []string{"Accepted=True Accepted", "Programmed=False ClusterNotReady", "Ready=False ClusterNotReady", "Reconciling=True ClusterNotReady"}, wantSummary: "0/1",
+		wantMessage: "a: install Calico",
+	},
+	"updates are held": {
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) {
+			c.Held, c.Report.Generation = true, 1
+		})}},
+		want: []string{"Accepted=True Accepted", "Programmed=False Held", "Ready=False Held"}, wantSummary: "0/1", wantMessage: "generation 1 stays in force",
+	},
+	"the spec is invalid": {
+		facts: status.NetworkFacts{InForce: 1, Errors: field.ErrorList{field.Invalid(field.NewPath("spec", "routes"), "x", "write y")},
+			Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report.Generation = 1 })}},
+		want: []string{"Accepted=False Invalid", "Programmed=False Invalid", "Ready=False Invalid", "Stalled=True Invalid"}, wantSummary: "0/1",
+		wantMessage: "write y; generation 1 stays in force",
+	},
+	"there is no slot for an Exclusive network": {
+		facts:       status.NetworkFacts{Errors: field.ErrorList{field.Forbidden(field.NewPath("spec", "membership"), "full")}},
+		want:        []string{"Accepted=False NoExclusiveSlot", "Programmed=False NoExclusiveSlot", "Ready=False NoExclusiveSlot", "Stalled=True NoExclusiveSlot"},
+		wantSummary: "0/0",
+	},
+	"the network is being deleted": {
+		facts: status.NetworkFacts{Deleting: true, Clusters: []status.ClusterFacts{
+			with(done("a"), func(c *status.ClusterFacts) { c.Report = &status.Report{Gone: true} }), done("b"), away("c", 2)}},
+		want: []string{"Accepted=True Accepted", "Programmed=False Deleting", "Ready=False Deleting", "Reconciling=True Deleting"}, wantSummary: "0/3",
+		wantMessage: "the network is being removed from b; out of reach, and not waited for: c",
+	},
+}
+
 func TestConditionsSayWhatIsTrue(t *testing.T) {
-	tests := map[string]struct {
-		facts       status.NetworkFacts
-		want        []string
-		wantSummary string
-		wantMessage string // in Ready
-	}{
-		"all is in place": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), done("b")}},
-			want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
-		},
-		"no cluster is selected": {
-			facts: status.NetworkFacts{},
-			want:  []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
-			wantMessage: "label one, or change the selector",
-		},
-		"only Source members are selected": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
-			want:  []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
-		},
-		"a Source member is away": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), with(away("b", 2), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
-			want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "1/1",
-		},
-		"a worker has not looked yet": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report = nil })}},
-			want:  []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
-		},
-		"a worker has not looked yet, but an earlier run of the operator has": {
-			facts: status.NetworkFacts{
-				Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report = nil })},
-				Previous: mcnv1alpha1.MultiCloudNetworkStatus{ObservedGeneration: 2, Clusters: []mcnv1alpha1.ClusterStatus{
-					{Name: "a", Programmed: metav1.ConditionTrue, Mode: mcnv1alpha1.ModeEnforced}}},
-			},
-			want: []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "1/1",
-		},
-		"a worker speaks of the former generation": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report.Generation = 1 })}},
-			want:  []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
-		},
-		"a cluster is away that holds the current spec": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 2)}},
-			want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
-		},
-		"a cluster is away that holds a former spec": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
-			want: []string{"Accepted=True Accepted", "Programmed=Unknown ClusterUnreachable", "Ready=Unknown ClusterUnreachable",
-				"Reconciling=True ClusterUnreachable"}, wantSummary: "1/2", wantMessage: "b: the cluster is out of reach (connection refused)",
-		},
-		"a cluster is away within maxUnavailable": {
-			facts: status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
-			want:  []string{"Accepted=True Accepted", "Programmed=Unknown ClusterUnreachable", "Ready=True Ready"}, wantSummary: "1/2",
-			wantMessage: "maxUnavailable is 1",
-		},
-		"one away and one failing, and what is away decides": {
-			facts: status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1), failing("c", mcnv1alpha1.ReasonWriteFailed, "no")}},
-			want:  []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=Unknown WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/3",
-		},
-		"a write failed": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), failing("b", mcnv1alpha1.ReasonWriteFailed, "quota is used up")}},
-			want:  []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=False WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/2",
-			wantMessage: "b: quota is used up",
-		},
-		"an object is not ours": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{failing("a", mcnv1alpha1.ReasonWriteFailed, "x"), failing("b", mcnv1alpha1.ReasonOwnershipConflict, "tier is theirs")}},
-			want: []string{"Accepted=True Accepted", "Programmed=False OwnershipConflict", "Ready=False OwnershipConflict",
-				"Reconciling=True OwnershipConflict"}, wantSummary: "0/2", wantMessage: "b: tier is theirs",
-		},
-		"Calico is not ready": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) {
-				c.CalicoReady, c.CalicoMessage = false, "install Calico"
-			})}},
-			want: []string{"Accepted=True Accepted", "Programmed=False ClusterNotReady", "Ready=False ClusterNotReady", "Reconciling=True ClusterNotReady"}, wantSummary: "0/1",
-			wantMessage: "a: install Calico",
-		},
-		"updates are held": {
-			facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) {
-				c.Held, c.Report.Generation = true, 1
-			})}},
-			want: []string{"Accepted=True Accepted", "Programmed=False Held", "Ready=False Held"}, wantSummary: "0/1", wantMessage: "generation 1 stays in force",
-		},
-		"the spec is invalid": {
-			facts: status.NetworkFacts{InForce: 1, Errors: field.ErrorList{field.Invalid(field.NewPath("spec", "routes"), "x", "write y")},
-				Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report.Generation = 1 })}},
-			want: []string{"Accepted=False Invalid", "Programmed=False Invalid", "Ready=False Invalid", "Stalled=True Invalid"}, wantSummary: "0/1",
-			wantMessage: "write y; generation 1 stays in force",
-		},
-		"there is no slot for an Exclusive network": {
-			facts:       status.NetworkFacts{Errors: field.ErrorList{field.Forbidden(field.NewPath("spec", "membership"), "full")}},
-			want:        []string{"Accepted=False NoExclusiveSlot", "Programmed=False NoExclusiveSlot", "Ready=False NoExclusiveSlot", "Stalled=True NoExclusiveSlot"},
-			wantSummary: "0/0",
-		},
-		"the network is being deleted": {
-			facts: status.NetworkFacts{Deleting: true, Clusters: []status.ClusterFacts{
-				with(done("a"), func(c *status.ClusterFacts) { c.Report = &status.Report{Gone: true} }), done("b"), away("c", 2)}},
-			want: []string{"Accepted=True Accepted", "Programmed=False Deleting", "Ready=False Deleting", "Reconciling=True Deleting"}, wantSummary: "0/3",
-			wantMessage: "the network is being removed from b; out of reach, and not waited for: c",
-		},
-	}
-	for name, tc := range tests {
+	for name, tc := range conditionTests {
 		t.Run(name, func(t *testing.T) {
 			tc.facts.Generation, tc.facts.Now = 2, early
 			got := status.Network(tc.facts)

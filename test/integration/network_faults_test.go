@@ -81,121 +81,136 @@ func TestNetworksLiveThroughChangesOfTheirFleet(t *testing.T) {
 	}
 	valid := func(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.Flat.Pods.PodSelector = nil }
 
-	t.Run("an invalid spec leaves the last good state in force", func(t *testing.T) {
-		f.change("net", invalid)
-		n := f.waitCondition("net", mcnv1alpha1.ConditionAccepted, metav1.ConditionFalse, mcnv1alpha1.ReasonInvalid)
-		if c := apimeta.FindStatusCondition(n.Status.Conditions, mcnv1alpha1.ConditionStalled); c == nil || !strings.Contains(c.Message, "generation 1 stays in force") {
-			t.Errorf("Stalled is %+v, want it to name the generation in force", c)
-		}
-		if now := f.policies("aws"); !slices.Equal(now, good) {
-			t.Errorf("policies went from %v to %v", good, now)
-		}
-	})
+	t.Run("an invalid spec leaves the last good state in force", func(t *testing.T) { checkAnInvalidSpecLeavesTheLastGoodStateInForce(t, f, good, invalid) })
+	t.Run("after a restart too", func(t *testing.T) { checkAfterARestartToo(t, f, &stop, valid) })
+	t.Run("held on a member", func(t *testing.T) { checkHeldOnAMember(t, f, good) })
+	t.Run("staged on one member", func(t *testing.T) { checkStagedOnOneMember(t, f) })
+	t.Run("a member that is selected no more is left clean", func(t *testing.T) { checkAMemberThatIsSelectedNoMoreIsLeftClean(t, f) })
+	t.Run("a member that is unregistered is left clean", func(t *testing.T) { checkAMemberThatIsUnregisteredIsLeftClean(t, f) })
+	t.Run("orphaned, its objects stay", func(t *testing.T) { checkOrphanedItsObjectsStay(t, f) })
+}
 
-	t.Run("after a restart too", func(t *testing.T) {
-		before, _ := oursOn(t.Context(), f.clients["aws"])
-		stop()
-		stop = f.startOperator()
-		f.create(f.hub, flatNetwork("second", nil))
-		f.waitCondition("second", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
-		after, _ := oursOn(t.Context(), f.clients["aws"])
-		for key, version := range before {
-			if after[key] != version {
-				t.Errorf("%s went from %s to %s", key, version, after[key])
-			}
-		}
-		f.delete(f.network("second"))
-		eventually(t, "network second to be gone", func() string { return f.gone("second") })
-		eventually(t, "aws to hold what it held", func() string {
-			if now, _ := oursOn(t.Context(), f.clients["aws"]); !maps.Equal(before, now) {
-				return fmt.Sprint(now)
-			}
-			return ""
-		})
-		f.change("net", valid)
-		f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
-	})
+func checkAnInvalidSpecLeavesTheLastGoodStateInForce(t *testing.T, f *fleetOfTest, good []string, invalid func(*mcnv1alpha1.MultiCloudNetworkSpec)) {
+	t.Helper()
+	f.change("net", invalid)
+	n := f.waitCondition("net", mcnv1alpha1.ConditionAccepted, metav1.ConditionFalse, mcnv1alpha1.ReasonInvalid)
+	if c := apimeta.FindStatusCondition(n.Status.Conditions, mcnv1alpha1.ConditionStalled); c == nil || !strings.Contains(c.Message, "generation 1 stays in force") {
+		t.Errorf("Stalled is %+v, want it to name the generation in force", c)
+	}
+	if now := f.policies("aws"); !slices.Equal(now, good) {
+		t.Errorf("policies went from %v to %v", good, now)
+	}
+}
 
-	t.Run("held on a member", func(t *testing.T) {
-		f.changeMember("aws", func(m *mcnv1alpha1.MemberCluster) { m.Spec.Updates = mcnv1alpha1.UpdatesHeld })
-		f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.Boundary = mcnv1alpha1.BoundaryOpen })
-		n := f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionFalse, mcnv1alpha1.ReasonHeld)
-		if n.Status.Summary.Held != 1 || n.Status.Summary.Clusters != "1/2" {
-			t.Errorf("summary is %+v, want one held and 1/2", n.Status.Summary)
+func checkAfterARestartToo(t *testing.T, f *fleetOfTest, stop *func(), valid func(*mcnv1alpha1.MultiCloudNetworkSpec)) {
+	t.Helper()
+	before, _ := oursOn(t.Context(), f.clients["aws"])
+	(*stop)()
+	*stop = f.startOperator()
+	f.create(f.hub, flatNetwork("second", nil))
+	f.waitCondition("second", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+	after, _ := oursOn(t.Context(), f.clients["aws"])
+	for key, version := range before {
+		if after[key] != version {
+			t.Errorf("%s went from %s to %s", key, version, after[key])
 		}
-		if now := f.policies("aws"); !slices.Equal(now, good) {
-			t.Errorf("policies went from %v to %v while held", good, now)
+	}
+	f.delete(f.network("second"))
+	eventually(t, "network second to be gone", func() string { return f.gone("second") })
+	eventually(t, "aws to hold what it held", func() string {
+		if now, _ := oursOn(t.Context(), f.clients["aws"]); !maps.Equal(before, now) {
+			return fmt.Sprint(now)
 		}
-		f.changeMember("aws", func(m *mcnv1alpha1.MemberCluster) { m.Spec.Updates = mcnv1alpha1.UpdatesAutomatic })
-		f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
-		if now := f.policies("aws"); slices.Equal(now, good) {
-			t.Error("policies are still those from before")
-		}
+		return ""
 	})
+	f.change("net", valid)
+	f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+}
 
-	t.Run("staged on one member", func(t *testing.T) {
-		f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
-			s.Boundary = mcnv1alpha1.BoundaryClosed
-			s.StagedClusters = &metav1.LabelSelector{MatchLabels: map[string]string{"name": "gcp"}}
-		})
-		n := f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
-		if n.Status.Mode != mcnv1alpha1.ModeMixed || f.clusterStatus("net", "gcp").Mode != mcnv1alpha1.ModeStaged {
-			t.Errorf("mode is %s and %s on gcp, want Mixed and Staged", n.Status.Mode, f.clusterStatus("net", "gcp").Mode)
-		}
-		for _, p := range f.policies("gcp") {
-			if !strings.HasPrefix(p, "StagedGlobalNetworkPolicy ") {
-				t.Errorf("gcp holds %s, want Staged kinds alone", p)
-			}
-		}
-		f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.StagedClusters = nil })
-		f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
-	})
+func checkHeldOnAMember(t *testing.T, f *fleetOfTest, good []string) {
+	t.Helper()
+	f.changeMember("aws", func(m *mcnv1alpha1.MemberCluster) { m.Spec.Updates = mcnv1alpha1.UpdatesHeld })
+	f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.Boundary = mcnv1alpha1.BoundaryOpen })
+	n := f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionFalse, mcnv1alpha1.ReasonHeld)
+	if n.Status.Summary.Held != 1 || n.Status.Summary.Clusters != "1/2" {
+		t.Errorf("summary is %+v, want one held and 1/2", n.Status.Summary)
+	}
+	if now := f.policies("aws"); !slices.Equal(now, good) {
+		t.Errorf("policies went from %v to %v while held", good, now)
+	}
+	f.changeMember("aws", func(m *mcnv1alpha1.MemberCluster) { m.Spec.Updates = mcnv1alpha1.UpdatesAutomatic })
+	f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+	if now := f.policies("aws"); slices.Equal(now, good) {
+		t.Error("policies are still those from before")
+	}
+}
 
-	t.Run("a member that is selected no more is left clean", func(t *testing.T) {
-		f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
-			s.Clusters.Selector.MatchLabels = map[string]string{"name": "aws"}
-		})
-		f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
-		eventually(t, "gcp to be empty", func() string { return strings.Join(f.ours("gcp"), ", ") })
-		f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
-			s.Clusters.Selector.MatchLabels = map[string]string{"env": "test"}
-		})
-		f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+func checkStagedOnOneMember(t *testing.T, f *fleetOfTest) {
+	t.Helper()
+	f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
+		s.Boundary = mcnv1alpha1.BoundaryClosed
+		s.StagedClusters = &metav1.LabelSelector{MatchLabels: map[string]string{"name": "gcp"}}
 	})
-
-	t.Run("a member that is unregistered is left clean", func(t *testing.T) {
-		f.delete(&mcnv1alpha1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Name: "gcp"}})
-		eventually(t, "gcp to be unregistered", func() string {
-			if err := f.hub.Get(t.Context(), client.ObjectKey{Name: "gcp"}, &mcnv1alpha1.MemberCluster{}); !apierrors.IsNotFound(err) {
-				return fmt.Sprint(err)
-			}
-			return ""
-		})
-		if left := f.ours("gcp"); len(left) > 0 {
-			t.Errorf("gcp still holds %v", left)
+	n := f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+	if n.Status.Mode != mcnv1alpha1.ModeMixed || f.clusterStatus("net", "gcp").Mode != mcnv1alpha1.ModeStaged {
+		t.Errorf("mode is %s and %s on gcp, want Mixed and Staged", n.Status.Mode, f.clusterStatus("net", "gcp").Mode)
+	}
+	for _, p := range f.policies("gcp") {
+		if !strings.HasPrefix(p, "StagedGlobalNetworkPolicy ") {
+			t.Errorf("gcp holds %s, want Staged kinds alone", p)
 		}
-		eventually(t, "the network to span one cluster", func() string {
-			if s := f.network("net").Status.Summary; s.Clusters != "1/1" {
-				return s.Clusters
-			}
-			return ""
-		})
-	})
+	}
+	f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.StagedClusters = nil })
+	f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+}
 
-	t.Run("orphaned, its objects stay", func(t *testing.T) {
-		before := f.ours("aws")
-		f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.DeletionPolicy = mcnv1alpha1.DeletionOrphan })
-		f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
-		f.delete(f.network("net"))
-		eventually(t, "network net to be gone", func() string { return f.gone("net") })
-		f.create(f.hub, flatNetwork("last", nil))
-		f.waitCondition("last", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
-		f.delete(f.network("last"))
-		eventually(t, "network last to be gone", func() string { return f.gone("last") })
-		if now := f.ours("aws"); !slices.Equal(before, now) {
-			t.Errorf("aws went from %v to %v, want the orphans, the tier and the guard to stay", before, now)
-		}
+func checkAMemberThatIsSelectedNoMoreIsLeftClean(t *testing.T, f *fleetOfTest) {
+	t.Helper()
+	f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
+		s.Clusters.Selector.MatchLabels = map[string]string{"name": "aws"}
 	})
+	f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+	eventually(t, "gcp to be empty", func() string { return strings.Join(f.ours("gcp"), ", ") })
+	f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
+		s.Clusters.Selector.MatchLabels = map[string]string{"env": "test"}
+	})
+	f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+}
+
+func checkAMemberThatIsUnregisteredIsLeftClean(t *testing.T, f *fleetOfTest) {
+	t.Helper()
+	f.delete(&mcnv1alpha1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Name: "gcp"}})
+	eventually(t, "gcp to be unregistered", func() string {
+		if err := f.hub.Get(t.Context(), client.ObjectKey{Name: "gcp"}, &mcnv1alpha1.MemberCluster{}); !apierrors.IsNotFound(err) {
+			return fmt.Sprint(err)
+		}
+		return ""
+	})
+	if left := f.ours("gcp"); len(left) > 0 {
+		t.Errorf("gcp still holds %v", left)
+	}
+	eventually(t, "the network to span one cluster", func() string {
+		if s := f.network("net").Status.Summary; s.Clusters != "1/1" {
+			return s.Clusters
+		}
+		return ""
+	})
+}
+
+func checkOrphanedItsObjectsStay(t *testing.T, f *fleetOfTest) {
+	t.Helper()
+	before := f.ours("aws")
+	f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.DeletionPolicy = mcnv1alpha1.DeletionOrphan })
+	f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+	f.delete(f.network("net"))
+	eventually(t, "network net to be gone", func() string { return f.gone("net") })
+	f.create(f.hub, flatNetwork("last", nil))
+	f.waitCondition("last", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+	f.delete(f.network("last"))
+	eventually(t, "network last to be gone", func() string { return f.gone("last") })
+	if now := f.ours("aws"); !slices.Equal(before, now) {
+		t.Errorf("aws went from %v to %v, want the orphans, the tier and the guard to stay", before, now)
+	}
 }
 
 func TestAClusterOutOfReachIsToldAndHoldsUpNobody(t *testing.T) {

@@ -295,84 +295,92 @@ func TestFlatNetworkIsInForceOnThreeMembersAndGoesWithoutTrace(t *testing.T) {
 		before[name], _ = oursOn(t.Context(), c)
 	}
 
-	t.Run("a restart writes nothing", func(t *testing.T) {
-		version := f.network("payments").ResourceVersion
-		stop()
-		stop = f.startOperator()
-		f.create(f.hub, flatNetwork("marker", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
-			s.Clusters.Selector.MatchLabels = map[string]string{"env": "none"}
-		}))
-		f.waitCondition("marker", mcnv1alpha1.ConditionReady, metav1.ConditionFalse, mcnv1alpha1.ReasonNoClusters)
-		eventually(t, "all members connected again", func() string {
-			for name := range f.members {
-				var m mcnv1alpha1.MemberCluster
-				if err := f.hub.Get(t.Context(), client.ObjectKey{Name: name}, &m); err != nil {
-					return err.Error()
-				}
-				if !apimeta.IsStatusConditionTrue(m.Status.Conditions, mcnv1alpha1.ConditionReachable) {
-					return name + " is not reachable"
-				}
-			}
-			return ""
-		})
-		for name, c := range f.clients {
-			if after, _ := oursOn(t.Context(), c); !maps.Equal(before[name], after) {
-				t.Errorf("%s went from %v to %v", name, before[name], after)
-			}
-		}
-		if now := f.network("payments").ResourceVersion; now != version {
-			t.Errorf("the status was written again: resourceVersion went from %s to %s", version, now)
-		}
-		if err := f.hub.Delete(t.Context(), f.network("marker")); err != nil {
-			t.Fatal(err)
-		}
-	})
+	t.Run("a restart writes nothing", func(t *testing.T) { checkARestartWritesNothing(t, f, &stop, before) })
+	t.Run("an address follows its pod", func(t *testing.T) { checkAnAddressFollowsItsPod(t, f) })
+	t.Run("the deletion of another network takes nothing of this one", func(t *testing.T) { checkDeletionOfAnother(t, f) })
+	t.Run("deletion", func(t *testing.T) { checkDeletion(t, f) })
+}
 
-	t.Run("an address follows its pod", func(t *testing.T) {
-		f.pod("aws", "pay", "db", nil, "10.97.1.77")
-		eventually(t, "the new address on gcp", func() string {
-			var sets calicov3.GlobalNetworkSetList
-			if err := f.clients["gcp"].List(t.Context(), &sets); err != nil {
+func checkARestartWritesNothing(t *testing.T, f *fleetOfTest, stop *func(), before map[string]map[string]string) {
+	t.Helper()
+	version := f.network("payments").ResourceVersion
+	(*stop)()
+	*stop = f.startOperator()
+	f.create(f.hub, flatNetwork("marker", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
+		s.Clusters.Selector.MatchLabels = map[string]string{"env": "none"}
+	}))
+	f.waitCondition("marker", mcnv1alpha1.ConditionReady, metav1.ConditionFalse, mcnv1alpha1.ReasonNoClusters)
+	eventually(t, "all members connected again", func() string {
+		for name := range f.members {
+			var m mcnv1alpha1.MemberCluster
+			if err := f.hub.Get(t.Context(), client.ObjectKey{Name: name}, &m); err != nil {
 				return err.Error()
 			}
-			for _, s := range sets.Items {
-				if slices.Contains(s.Spec.Nets, "10.97.1.77/32") {
-					return ""
-				}
+			if !apimeta.IsStatusConditionTrue(m.Status.Conditions, mcnv1alpha1.ConditionReachable) {
+				return name + " is not reachable"
 			}
-			return fmt.Sprint(sets.Items)
-		})
+		}
+		return ""
 	})
+	for name, c := range f.clients {
+		if after, _ := oursOn(t.Context(), c); !maps.Equal(before[name], after) {
+			t.Errorf("%s went from %v to %v", name, before[name], after)
+		}
+	}
+	if now := f.network("payments").ResourceVersion; now != version {
+		t.Errorf("the status was written again: resourceVersion went from %s to %s", version, now)
+	}
+	if err := f.hub.Delete(t.Context(), f.network("marker")); err != nil {
+		t.Fatal(err)
+	}
+}
 
-	t.Run("an invalid spec leaves the last good state", func(t *testing.T) {
-		// Nothing to check at the hub's schema: see the compile tests. What counts here is that another network's deletion leaves this one's objects.
-		f.create(f.hub, flatNetwork("other", nil))
-		f.waitCondition("other", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
-		if err := f.hub.Delete(t.Context(), f.network("other")); err != nil {
-			t.Fatal(err)
+func checkAnAddressFollowsItsPod(t *testing.T, f *fleetOfTest) {
+	t.Helper()
+	f.pod("aws", "pay", "db", nil, "10.97.1.77")
+	eventually(t, "the new address on gcp", func() string {
+		var sets calicov3.GlobalNetworkSetList
+		if err := f.clients["gcp"].List(t.Context(), &sets); err != nil {
+			return err.Error()
 		}
-		eventually(t, "network other to be gone", func() string { return f.gone("other") })
-		for name := range f.clients {
-			for _, o := range f.ours(name) {
-				if strings.Contains(o, ".other-") {
-					t.Errorf("%s still holds %s", name, o)
-				}
-			}
-			if objects := f.ours(name); countKind(objects, "Tier") != 1 || countKind(objects, "GlobalNetworkPolicy") < 3 {
-				t.Errorf("%s holds only %v after another network went", name, objects)
+		for _, s := range sets.Items {
+			if slices.Contains(s.Spec.Nets, "10.97.1.77/32") {
+				return ""
 			}
 		}
+		return fmt.Sprint(sets.Items)
 	})
+}
 
-	t.Run("deletion", func(t *testing.T) {
-		if err := f.hub.Delete(t.Context(), f.network("payments")); err != nil {
-			t.Fatal(err)
+func checkDeletionOfAnother(t *testing.T, f *fleetOfTest) {
+	t.Helper()
+	f.create(f.hub, flatNetwork("other", nil))
+	f.waitCondition("other", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+	if err := f.hub.Delete(t.Context(), f.network("other")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "network other to be gone", func() string { return f.gone("other") })
+	for name := range f.clients {
+		for _, o := range f.ours(name) {
+			if strings.Contains(o, ".other-") {
+				t.Errorf("%s still holds %s", name, o)
+			}
 		}
-		eventually(t, "network payments to be gone", func() string { return f.gone("payments") })
-		for name := range f.clients {
-			eventually(t, name+" to be empty", func() string { return strings.Join(f.ours(name), ", ") })
+		if objects := f.ours(name); countKind(objects, "Tier") != 1 || countKind(objects, "GlobalNetworkPolicy") < 3 {
+			t.Errorf("%s holds only %v after another network went", name, objects)
 		}
-	})
+	}
+}
+
+func checkDeletion(t *testing.T, f *fleetOfTest) {
+	t.Helper()
+	if err := f.hub.Delete(t.Context(), f.network("payments")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "network payments to be gone", func() string { return f.gone("payments") })
+	for name := range f.clients {
+		eventually(t, name+" to be empty", func() string { return strings.Join(f.ours(name), ", ") })
+	}
 }
 
 func (f *fleetOfTest) gone(name string) string {

@@ -1,0 +1,150 @@
+package member
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/apply"
+	"multicloud.network/operator/internal/compile"
+)
+
+// thing is an object: "kind name" with the network that it belongs to.
+func thing(kind, name, network string, spec map[string]any) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "projectcalico.org/v3", "kind": kind, "spec": spec}}
+	u.SetName(name)
+	u.SetLabels(map[string]string{mcnv1alpha1.OwnerLabel: "o"})
+	if network != "" {
+		u.SetLabels(map[string]string{mcnv1alpha1.OwnerLabel: "o", mcnv1alpha1.NetworkLabel: network})
+	}
+	return u
+}
+
+func labelled(u *unstructured.Unstructured, key, value string) *unstructured.Unstructured {
+	labels := u.GetLabels()
+	labels[key] = value
+	u.SetLabels(labels)
+	return u
+}
+
+func there(objects ...*unstructured.Unstructured) content {
+	out := content{}
+	for _, u := range objects {
+		out[apply.KeyOf(u)] = u
+	}
+	return out
+}
+
+func wants(objects ...*unstructured.Unstructured) map[compile.Key]*wanted {
+	out := map[compile.Key]*wanted{}
+	for i, u := range objects {
+		p := phaseBase
+		if isPolicy(apply.KeyOf(u)) && !isGuard(u) {
+			p = map[string]phase{"p": phasePermits, "c": phasePermits, "d": phaseDenies}[policyRole(u.GetName())]
+		}
+		out[apply.KeyOf(u)] = &wanted{key: apply.KeyOf(u), phase: p, order: orderOf(u), seq: i, object: u}
+	}
+	return out
+}
+
+func told(t *todo) []string {
+	var out []string
+	for _, a := range t.actions {
+		verb := "write"
+		if a.drop != nil {
+			verb = "drop"
+		}
+		out = append(out, fmt.Sprintf("%d %s %s", a.phase, verb, a.key().Name))
+	}
+	return out
+}
+
+func TestSharedObjectsStayAsLongAsAnyoneMayNeedThem(t *testing.T) {
+	tier, guard, pool := thing(apply.KindTier, "t", "", nil), thing(apply.KindPolicy, "t.guard-a", "", nil), thing(apply.KindPool, "mcn-remote-a", "", nil)
+	policy := thing(apply.KindPolicy, "t.net-flat-p-a", "net", nil)
+	known := map[string]*networkPlan{"net": {NetworkIntent: NetworkIntent{Remove: true}}}
+	inUse := map[string]*networkPlan{"net": {wants: wants(policy)}}
+	newGuard := thing(apply.KindPolicy, "t.guard-b", "", nil)
+	tests := map[string]struct {
+		plan prepared
+		live content
+		want []string
+	}{
+		"nothing there, nothing wanted":     {prepared{}, there(), nil},
+		"last network gone":                 {prepared{networks: known}, there(tier, guard, pool), []string{"6 drop mcn-remote-a", "6 drop t.guard-a", "6 drop t"}},
+		"last network going":                {prepared{networks: known}, there(tier, guard, pool, policy), []string{"6 drop mcn-remote-a"}},
+		"a network without intent is there": {prepared{}, there(tier, guard, pool, policy), nil},
+		"a network is about to be written":  {prepared{networks: inUse}, there(tier, guard), nil},
+		"the guard changes": {prepared{networks: inUse, shared: wants(tier, newGuard)}, there(tier, guard, policy),
+			[]string{"1 write t.guard-b", "5 drop t.guard-a"}},
+		"the guard changes while the member is held": {prepared{Intent: Intent{Held: true}, networks: inUse, shared: wants(tier, newGuard)},
+			there(tier, guard, policy), nil},
+		"a pool is not needed any more": {prepared{networks: inUse, shared: wants(tier, guard)}, there(tier, guard, pool, policy), []string{"6 drop mcn-remote-a"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := told(planShared(&tc.plan, tc.live)); !slices.Equal(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestNetworkPlansTouchOnlyTheirOwn(t *testing.T) {
+	old := there(
+		thing(apply.KindPolicy, "t.net-a-d-old", "net", map[string]any{"order": int64(4000)}),
+		thing(apply.KindPolicy, "t.net-a-c-low", "net", map[string]any{"order": int64(2201)}),
+		thing(apply.KindPolicy, "t.net-a-c-high", "net", map[string]any{"order": 2202.5}),
+		thing(apply.KindPolicy, "t.strange", "net", nil),
+		thing(apply.KindSet, "mcn-old", "net", nil),
+		thing(apply.KindPolicy, "t.other-a-d-x", "other", nil),
+		thing(apply.KindTier, "t", "", nil),
+	)
+	got := told(planNetwork("net", &networkPlan{NetworkIntent: NetworkIntent{Remove: true}}, &prepared{}, old))
+	want := []string{"4 drop t.net-a-d-old", "4 drop t.strange", "5 drop t.net-a-c-high", "5 drop t.net-a-c-low", "6 drop mcn-old"}
+	if !slices.Equal(got, want) {
+		t.Errorf("removal: %v, want %v", got, want)
+	}
+	n := &networkPlan{wants: wants(thing(apply.KindPolicy, "t.net-a-p-new", "net", map[string]any{"selector": "group == 'current'"}))}
+	n.Held = true
+	old[compile.Key{Kind: apply.KindSet, Name: "mcn-spare"}] = labelled(thing(apply.KindSet, "mcn-spare", "net", nil), mcnv1alpha1.GroupLabel, "current")
+	old[compile.Key{Kind: apply.KindSet, Name: "mcn-used"}] = labelled(thing(apply.KindSet, "mcn-used", "net", nil), mcnv1alpha1.GroupLabel, "former")
+	held := planNetwork("net", n, &prepared{}, old)
+	if got := told(held); !slices.Equal(got, []string{"6 drop mcn-spare"}) || held.frozen != 5 {
+		t.Errorf("held: %v and %d frozen, want the spare shard dropped and 5 frozen", got, held.frozen)
+	}
+}
+
+func TestBarrierWaitsForThoseBehindButNotForTheLongLost(t *testing.T) {
+	b := newBarrier(time.Hour)
+	woken := 0
+	for _, m := range []string{"a", "b", "c"} {
+		b.connection(m, true)
+		b.report("net", m, phaseNone)
+	}
+	b.report("net", "a", phasePermits)
+	if got := b.behind("net", "a", phasePermits, func() { woken++ }); strings.Join(got, " ") != "b c" {
+		t.Errorf("behind are %v, want b and c", got)
+	}
+	b.report("net", "b", phaseSettled)
+	if woken != 1 {
+		t.Errorf("woken %d times when b got further, want once", woken)
+	}
+	b.connection("c", false)
+	if got := b.behind("net", "a", phasePermits, func() {}); strings.Join(got, " ") != "c" {
+		t.Errorf("behind are %v, want c, which was lost just now", got)
+	}
+	b.lost["c"] = time.Now().Add(-2 * time.Hour)
+	if got := b.behind("net", "a", phasePermits, func() {}); len(got) > 0 {
+		t.Errorf("behind are %v, want nobody: c is long lost", got)
+	}
+	b.forget("", "c")
+	if _, lost := b.lostSince("c"); lost || b.phases["net"]["c"] != 0 {
+		t.Error("c was not forgotten")
+	}
+}
