@@ -18,7 +18,7 @@ SAY := @printf '\n\033[1m==> %s\033[0m\n'
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: build-demo ## a hub and three members on this machine, networks in force on them (KEEP=1 leaves them running)
+demo: build build-demo ## a hub and three members on this machine, networks in force on them (KEEP=1 leaves them running)
 	@exec $(BIN)/demo $(if $(KEEP),-keep) up
 
 demo-stop: build-demo ## stop a demo that KEEP=1 left running
@@ -82,7 +82,7 @@ clean: ## what was built, and the cache with the tools (the next build takes lon
 
 # Below are steps of the targets above.
 
-build-demo: build
+build-demo:
 	@go build -o $(BIN)/demo ./hack/demo
 
 tools-cluster:
