@@ -34,7 +34,12 @@ type builder struct {
 	staged  bool
 	objects []Object
 	groups  map[string]group
+	// shared holds sets that are made already: a group's addresses in one source are the same set on every member.
+	shared map[setKey][]Object
 }
+
+// setKey is a group and the source of its addresses.
+type setKey struct{ group, source string }
 
 // group is the far side of a peer: addresses that a rule selects through labelled sets.
 type group struct {
@@ -48,9 +53,9 @@ type group struct {
 	prefixes []netip.Prefix
 }
 
-// compileMember compiles a network for one member.
-func (c *Compiler) compileMember(n *network, m *member) []Object {
-	b := &builder{c: c, n: n, m: m, staged: n.stagedOn(m), groups: map[string]group{}}
+// compileMember compiles a network for one member; sets are shared with the members that were compiled before it.
+func (c *Compiler) compileMember(n *network, m *member, sets map[setKey][]Object) []Object {
+	b := &builder{c: c, n: n, m: m, staged: n.stagedOn(m), groups: map[string]group{}, shared: sets}
 	for _, s := range n.segments {
 		b.segment(s)
 	}

@@ -65,7 +65,8 @@ type Object struct {
 	Role Role
 	// Network is the network that it belongs to; empty for shared objects.
 	Network string
-	// Resource is the resource itself: a pointer to a type of projectcalico.org/v3, with TypeMeta.
+	// Resource is the resource itself: a pointer to a type of projectcalico.org/v3, with TypeMeta. It may stand on several members at once, and must
+	// not be changed.
 	Resource Resource
 }
 
@@ -164,14 +165,15 @@ func (c *Compiler) Network(name string) Result {
 	if len(result.Errors) > 0 {
 		return result
 	}
+	sets := map[setKey][]Object{}
 	for _, m := range n.members {
 		if m.Role == mcnv1alpha1.RoleSource {
 			result.Sources = append(result.Sources, m.Name)
 			continue
 		}
-		result.Clusters = append(result.Clusters, ClusterResult{Name: m.Name, Staged: n.stagedOn(m), Objects: c.compileMember(n, m)})
+		result.Clusters = append(result.Clusters, ClusterResult{Name: m.Name, Staged: n.stagedOn(m), Objects: c.compileMember(n, m, sets)})
 	}
 	result.Pods, result.SharedPods = c.countPods(n)
-	result.Warnings = c.warnings(n)
+	result.Warnings = c.warnings(n, result.Clusters)
 	return result
 }

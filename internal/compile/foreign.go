@@ -15,21 +15,21 @@ import (
 )
 
 // foreign finds other people's sets that our rules would match, and other people's rules that would match our sets.
-func (c *Compiler) foreign(n *network) []Warning {
+func (c *Compiler) foreign(compiled []ClusterResult) []Warning {
 	var out []Warning
-	for _, m := range n.members {
-		if m.Role == mcnv1alpha1.RoleSource || len(m.Sets) == 0 && len(m.Policies) == 0 {
-			continue
-		}
-		objects := c.compileMember(n, m)
-		out = append(out, foreignSets(m, objects)...)
-		out = append(out, foreignPolicies(m, objects)...)
+	for _, cluster := range compiled {
+		m := c.fleet.byName[cluster.Name]
+		out = append(out, foreignSets(m, cluster.Objects)...)
+		out = append(out, foreignPolicies(m, cluster.Objects)...)
 	}
 	return out
 }
 
 // foreignSets reports sets that are not ours and match a peer of ours: whoever may write network sets is trusted with what they open.
 func foreignSets(m *member, objects []Object) []Warning {
+	if len(m.Sets) == 0 {
+		return nil
+	}
 	peers := rulePeers(objects)
 	var out []Warning
 	for _, set := range m.Sets {

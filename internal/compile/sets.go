@@ -17,31 +17,39 @@ import (
 // so that Felix still keeps them in one IP set.
 const shardSize = 256
 
-// sets makes the sets of every group that a rule here uses: one family of shards per source.
+// sets adds the sets of every group that a rule here uses: one family of shards per source.
 func (b *builder) sets() {
 	for _, key := range slices.Sorted(maps.Keys(b.groups)) {
 		g := b.groups[key]
-		switch {
-		case g.pods != nil:
-			for _, source := range b.n.members {
-				if source != b.m {
-					b.shards(g, source.Name, b.c.fleet.podAddresses(source, *g.pods, g.use))
-				}
+		if g.pods == nil && !g.nodes {
+			b.addSets(g, "", func() []netip.Prefix { return g.prefixes })
+			continue
+		}
+		for _, source := range b.n.members {
+			switch {
+			case g.pods != nil && source != b.m:
+				b.addSets(g, source.Name, func() []netip.Prefix { return b.c.fleet.podAddresses(source, *g.pods, g.use) })
+			case g.nodes && (source == b.m || !g.local):
+				b.addSets(g, source.Name, func() []netip.Prefix { return b.c.fleet.nodeAddresses(source) })
 			}
-		case g.nodes:
-			for _, source := range b.n.members {
-				if source == b.m || !g.local {
-					b.shards(g, source.Name, b.c.fleet.nodeAddresses(source))
-				}
-			}
-		default:
-			b.shards(g, "", g.prefixes)
 		}
 	}
 }
 
+// addSets adds the sets of one group and source, which are made once for all members.
+func (b *builder) addSets(g group, source string, prefixes func() []netip.Prefix) {
+	key := setKey{g.hash, source}
+	objects, made := b.shared[key]
+	if !made {
+		objects = b.shards(g, source, prefixes())
+		b.shared[key] = objects
+	}
+	b.objects = append(b.objects, objects...)
+}
+
 // shards makes the sets of one group and source. Nobody needs no set: a selector that matches none matches nothing.
-func (b *builder) shards(g group, source string, prefixes []netip.Prefix) {
+func (b *builder) shards(g group, source string, prefixes []netip.Prefix) []Object {
+	var out []Object
 	for _, s := range split(prefixes) {
 		nets := make([]string, len(s.prefixes))
 		for i, p := range s.prefixes {
@@ -55,12 +63,13 @@ func (b *builder) shards(g group, source string, prefixes []netip.Prefix) {
 		if source != "" {
 			meta.Labels[mcnv1alpha1.SourceClusterLabel] = source
 		}
-		b.objects = append(b.objects, Object{Role: RoleSet, Network: b.n.name(), Resource: &calicov3.GlobalNetworkSet{
+		out = append(out, Object{Role: RoleSet, Network: b.n.name(), Resource: &calicov3.GlobalNetworkSet{
 			TypeMeta:   typeMeta(calicov3.KindGlobalNetworkSet),
 			ObjectMeta: meta,
 			Spec:       spec,
 		}})
 	}
+	return out
 }
 
 // shard is some of a group's addresses.

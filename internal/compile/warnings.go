@@ -10,7 +10,7 @@ import (
 )
 
 // warnings says what works but that the network's author should know of.
-func (c *Compiler) warnings(n *network) []Warning {
+func (c *Compiler) warnings(n *network, compiled []ClusterResult) []Warning {
 	if len(n.members) == 0 {
 		return nil
 	}
@@ -18,7 +18,7 @@ func (c *Compiler) warnings(n *network) []Warning {
 	out = append(out, c.cidrsCoverPods(n)...)
 	out = append(out, c.noPolicyEffect(n)...)
 	out = append(out, c.membershipConflicts(n)...)
-	out = append(out, c.foreign(n)...)
+	out = append(out, c.foreign(compiled)...)
 	out = append(out, emptySegments(n)...)
 	slices.SortFunc(out, func(a, b Warning) int {
 		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Message, b.Message))
