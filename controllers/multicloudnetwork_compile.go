@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -115,13 +116,9 @@ func (r *NetworkReconciler) forget(s *scope) {
 	for _, n := range slices.Concat(s.networks, s.deleting) {
 		alive[n.Name] = true
 	}
-	for name := range r.memory.inForce {
-		if !alive[name] {
-			delete(r.memory.inForce, name)
-			delete(r.memory.counted, name)
-			delete(r.memory.written, name)
-		}
-	}
+	maps.DeleteFunc(r.memory.inForce, func(name string, _ *mcnv1alpha1.MultiCloudNetwork) bool { return !alive[name] })
+	maps.DeleteFunc(r.memory.counted, func(name string, _ time.Time) bool { return !alive[name] })
+	maps.DeleteFunc(r.memory.written, func(name string, _ writtenStatus) bool { return !alive[name] })
 	for _, n := range s.networks {
 		delete(r.memory.leftovers, n.Name)
 	}

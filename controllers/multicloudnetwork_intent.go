@@ -12,6 +12,7 @@ import (
 // intend tells each member's worker what the member should hold.
 func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 	unsynced := s.unsynced()
+	awaited := slices.DeleteFunc(slices.Clone(unsynced), func(name string) bool { return r.hopeless(s, name) })
 	intents := map[string]member.Intent{}
 	s.warnings = map[string][]compile.Warning{}
 	for _, m := range s.managed() {
@@ -30,7 +31,7 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 	for name, n := range s.inForce {
 		result := s.results[name]
 		for member := range intents {
-			intents[member].Networks[name] = networkIntent(n, result, member, unsynced)
+			intents[member].Networks[name] = networkIntent(n, result, member, awaited)
 		}
 	}
 	r.Members.SetIntents(intents)
@@ -38,8 +39,15 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 	return nil
 }
 
+// hopeless tells whether a member that was never listed is not worth waiting for: the operator runs for longer than the barrier, and the member is not
+// about to connect.
+func (r *NetworkReconciler) hopeless(s *scope, name string) bool {
+	state := s.states[name]
+	return r.Now().Sub(r.memory.started) > r.Barrier && !state.Reachable && state.Reason != mcnv1alpha1.ReasonConnecting
+}
+
 // networkIntent is what a member should hold of a network: nothing, where the network does not select it.
-func networkIntent(n *mcnv1alpha1.MultiCloudNetwork, result compile.Result, name string, unsynced []string) member.NetworkIntent {
+func networkIntent(n *mcnv1alpha1.MultiCloudNetwork, result compile.Result, name string, awaited []string) member.NetworkIntent {
 	i := slices.IndexFunc(result.Clusters, func(c compile.ClusterResult) bool { return c.Name == name })
 	if i < 0 {
 		return member.NetworkIntent{Generation: n.Generation, Remove: true}
@@ -50,7 +58,7 @@ func networkIntent(n *mcnv1alpha1.MultiCloudNetwork, result compile.Result, name
 		Held:       n.Spec.Updates == mcnv1alpha1.UpdatesHeld,
 		Objects:    result.Clusters[i].Objects,
 	}
-	for _, other := range unsynced {
+	for _, other := range awaited {
 		selected := slices.Contains(result.Sources, other) ||
 			slices.ContainsFunc(result.Clusters, func(c compile.ClusterResult) bool { return c.Name == other })
 		if selected && other != name {

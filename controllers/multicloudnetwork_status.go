@@ -23,6 +23,9 @@ const countInterval = 30 * time.Second
 // report writes the status of each network that changed.
 func (r *NetworkReconciler) report(ctx context.Context, s *scope) error {
 	for _, n := range slices.Concat(s.networks, s.deleting) {
+		if !n.DeletionTimestamp.IsZero() && n.Spec.DeletionPolicy == mcnv1alpha1.DeletionOrphan {
+			continue
+		}
 		if r.tooEarly(s, n) {
 			s.lookAgain(r.Barrier)
 			continue

@@ -44,10 +44,7 @@ func (w *worker) bring(ctx context.Context, cluster *apply.Cluster) (wrote bool,
 
 // effective is the intent, or the removal of everything when the member is being cleaned.
 func (w *worker) effective() *prepared {
-	w.mu.Lock()
-	clean := w.clean
-	w.mu.Unlock()
-	if clean {
+	if w.isCleaning() {
 		w.current = cleanIntent(w.live)
 	}
 	for name := range w.progress {

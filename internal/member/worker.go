@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"multicloud.network/operator/internal/apply"
@@ -47,7 +48,7 @@ type worker struct {
 	seen      int       // its version
 	live      content
 	stale     map[string]bool // kinds to list before live may be believed
-	listedAt  time.Time
+	resyncAt  time.Time       // when to list everything again
 	attached  time.Time
 	unread    int // how often listing failed in a row
 	progress  map[string]*progress
@@ -172,7 +173,7 @@ func (w *worker) pass(ctx context.Context) time.Duration {
 		}
 		if !wrote {
 			w.publish()
-			return min(next, time.Until(w.listedAt.Add(w.jittered(w.m.opts.Resync))))
+			return min(next, time.Until(w.resyncAt))
 		}
 	}
 }
@@ -181,13 +182,19 @@ func (w *worker) pass(ctx context.Context) time.Duration {
 func (w *worker) take() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.relist || time.Since(w.listedAt) > w.m.opts.Resync {
+	if w.relist || time.Now().After(w.resyncAt) {
 		w.relist = false
 		w.markStale(apply.Kinds()...)
 	}
 	w.seen = w.version
 	w.current = w.intent
 	return w.clean || (w.intent != nil && !w.intent.Frozen)
+}
+
+func (w *worker) isCleaning() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clean
 }
 
 func (w *worker) outdated() bool {
@@ -258,8 +265,9 @@ func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
 	w.live = fresh
 	clear(w.stale)
 	w.unread = 0
+	w.m.barrier.connection(w.name, true)
 	if all {
-		w.listedAt = time.Now()
+		w.resyncAt = time.Now().Add(w.jittered(w.m.opts.Resync))
 	}
 	return nil
 }
@@ -270,7 +278,14 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 		return w.m.opts.Retry
 	}
 	w.unread++
-	w.log.Error(err, "cannot read our objects on the cluster")
+	w.log.Error(err, "cannot read our objects on the cluster", "failures", w.unread)
+	// Others wait for a member that cannot be read no longer than for one that is out of reach.
+	w.m.barrier.connection(w.name, false)
+	var answer apierrors.APIStatus
+	if !w.isCleaning() && !errors.As(err, &answer) && !errors.Is(err, errNotCalico) {
+		// No answer at all says nothing about what the cluster holds; the fleet's probe says soon whether it is out of reach.
+		return w.backoff(w.unread)
+	}
 	w.mu.Lock()
 	results := map[string]Result{}
 	if w.current != nil && !w.clean {
