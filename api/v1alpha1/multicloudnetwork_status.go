@@ -59,25 +59,39 @@ type NetworkSummary struct {
 	// +optional
 	Clusters string `json:"clusters,omitempty"`
 	// total is the number of selected members with role Managed.
+	// Default: 0.
 	// +optional
+	// +kubebuilder:default=0
 	Total int32 `json:"total"`
 	// programmed is how many of them hold the network as it is specified now.
+	// Default: 0.
 	// +optional
+	// +kubebuilder:default=0
 	Programmed int32 `json:"programmed"`
 	// unreachable is how many of them the operator cannot reach.
+	// Default: 0.
 	// +optional
+	// +kubebuilder:default=0
 	Unreachable int32 `json:"unreachable"`
 	// staged is how many of them hold the network's policies as Staged kinds.
+	// Default: 0.
 	// +optional
+	// +kubebuilder:default=0
 	Staged int32 `json:"staged"`
 	// held is how many of them do not take changes because of updates Held.
+	// Default: 0.
 	// +optional
+	// +kubebuilder:default=0
 	Held int32 `json:"held"`
 	// pods is the number of pods that the network's segments or policies pick, in all its clusters.
+	// Default: 0.
 	// +optional
+	// +kubebuilder:default=0
 	Pods int32 `json:"pods"`
 	// sharedPods is how many of them another network picks too.
+	// Default: 0.
 	// +optional
+	// +kubebuilder:default=0
 	SharedPods int32 `json:"sharedPods"`
 }
 

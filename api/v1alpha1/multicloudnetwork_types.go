@@ -109,7 +109,7 @@ type DeletionPolicy string
 const (
 	// DeletionDelete removes it from every member.
 	DeletionDelete DeletionPolicy = "Delete"
-	// DeletionOrphan leaves it in place, in force and no longer ours.
+	// DeletionOrphan leaves it in place and in force, with our labels.
 	DeletionOrphan DeletionPolicy = "Orphan"
 )
 
