@@ -20,6 +20,7 @@ import (
 const (
 	operatorProgram   = "bin/manager"
 	operatorNamespace = "multicloud-network-system"
+	crds              = "crd/memberclusters.multicloud.network crd/multicloudnetworks.multicloud.network"
 )
 
 // demo is one run.
@@ -137,8 +138,9 @@ func (d *demo) installHub(ctx context.Context) error {
 	d.step("Installing the CRDs and roles on the hub, and on each member the role that the hub gets there")
 	lines := []string{
 		"kubectl --context hub apply --server-side -k config/crd",
-		"kubectl --context hub wait --for=condition=Established --timeout=30s " +
-			"crd/multicloudnetworks.multicloud.network crd/memberclusters.multicloud.network",
+		// The first wait is for the second, which fails on a CRD whose list of conditions is still null.
+		"kubectl --context hub wait --for=jsonpath='{.status.acceptedNames.singular}' --timeout=30s " + crds,
+		"kubectl --context hub wait --for=condition=Established --timeout=30s " + crds,
 		"kubectl --context hub create namespace " + operatorNamespace,
 		"kubectl --context hub apply -k config/rbac",
 	}
@@ -175,7 +177,7 @@ func (d *demo) startOperator(ctx context.Context) error {
 	}
 	args := []string{
 		"--kubeconfig=" + kubeconfig, "--namespace=" + operatorNamespace, "--metrics-bind-address=0", "--health-probe-bind-address=0",
-		"--settle=500ms",
+		"--leader-elect", "--settle=500ms",
 	}
 	fmt.Fprintf(d.out, "$ %s %s &\n", operatorProgram, d.short(strings.Join(args, " ")))
 	d.operator, err = startOperator(d.dir, program, args, d.keep)

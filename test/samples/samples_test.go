@@ -203,8 +203,10 @@ func TestAPIServerTakesSamples(t *testing.T) {
 		t.Log(out)
 	}
 	kubectl("apply", "--server-side", "-k", filepath.Join(configDir, "crd"))
-	kubectl("wait", "--for=condition=Established", "--timeout=30s",
-		"crd/multicloudnetworks.multicloud.network", "crd/memberclusters.multicloud.network")
+	// The first wait is for the second, which fails on a CRD whose list of conditions is still null.
+	for _, condition := range []string{"jsonpath={.status.acceptedNames.singular}", "condition=Established"} {
+		kubectl("wait", "--for="+condition, "--timeout=30s", "crd/memberclusters.multicloud.network", "crd/multicloudnetworks.multicloud.network")
+	}
 	kubectl("apply", "--server-side", "-k", filepath.Join(configDir, "default"))
 	kubectl("apply", "--server-side", "-k", filepath.Join(configDir, "member-rbac"))
 	kubectl("apply", "--server-side", "--validate=strict", "-k", folder)
