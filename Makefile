@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 IMG ?= multicloud-network-operator:dev
 # KEEP=1 leaves the demo running.
 KEEP ?=
+# How many random fleets the compiler's meaning is checked on, beside those of the race detector's run.
+CHECKS ?= 1000
 # How long fuzz looks for trouble in each fuzz target.
 FUZZTIME ?= 30s
 
@@ -30,11 +32,16 @@ test: ## everything that proves the product
 	$(MAKE) require-cc tools verify lint test-unit test-crd test-integration; \
 	printf '\n\033[1m==> all tests passed in %d s\033[0m\n' $$((SECONDS - start))
 
-test-unit: require-cc ## pure packages, controllers, fuzz seeds: with the race detector, without any cluster
+test-unit: require-cc tools-cluster ## pure packages, controllers, tool modules, fuzz seeds: with the race detector
 	$(SAY) 'unit tests and fuzz seeds, with the race detector'
 	@packages=$$(go list ./... | grep -v /test/); go test -race -shuffle=on $$packages
+	$(SAY) 'compiled policies against the specification, $(CHECKS) random fleets'
+	@go test ./internal/compile -run 'TestCompiledPoliciesMean|TestCalicoAccepts' -rapid.checks=$(CHECKS)
+	$(SAY) 'tests of the tool modules'
+	@cd hack/tools/nativecrds && CGO_ENABLED=0 go test ./...
+	@cd hack/tools/calico && CGO_ENABLED=0 go test ./cmd/...
 
-test-crd: require-cc tools-kube ## schema and CEL rules, on a real API server
+test-crd: require-cc tools-cluster ## schema and CEL rules, on a real API server
 	$(SAY) 'schema tests, on a real kube-apiserver'
 	@go test -race -shuffle=on ./test/crd/...
 
@@ -89,9 +96,6 @@ tools-cluster:
 	$(SAY) 'control planes and Calico, built from Go modules (from .cache, after the first time)'
 	@go run ./test/cluster/cmd/tools >/dev/null
 
-tools-kube:
-	@go run ./test/cluster/cmd/tools kube-apiserver etcd kubectl >/dev/null
-
 $(BIN)/golangci-lint: hack/tools/lint/go.mod hack/tools/lint/go.sum
 	$(SAY) 'building golangci-lint, about 3 minutes the first time'
 	@cd hack/tools/lint && CGO_ENABLED=0 go build -trimpath -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@
@@ -115,4 +119,4 @@ require-cc:
 	fi
 
 .PHONY: help demo demo-stop test test-unit test-crd test-integration fuzz lint verify generate manifests build docker-build tools clean \
-  build-demo tools-cluster tools-kube require-cc
+  build-demo tools-cluster require-cc

@@ -56,6 +56,10 @@ type MemberClusterReconciler struct {
 
 // Reconcile brings the fleet to what a MemberCluster says, and its status to what the fleet knows.
 func (r *MemberClusterReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	return retryConflict(r.reconcile(ctx, req))
+}
+
+func (r *MemberClusterReconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var member mcnv1alpha1.MemberCluster
 	if err := r.Get(ctx, req.NamespacedName, &member); err != nil {
 		if apierrors.IsNotFound(err) {

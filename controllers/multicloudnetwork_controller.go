@@ -131,7 +131,7 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl
 	}
 	for _, step := range steps {
 		if err := step.run(ctx, s); err != nil {
-			return ctrl.Result{}, fmt.Errorf("%s: %w", step.name, err)
+			return retryConflict(ctrl.Result{}, fmt.Errorf("%s: %w", step.name, err))
 		}
 		if s.stop {
 			break
