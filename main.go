@@ -99,9 +99,6 @@ func version() string {
 }
 
 func run(ctx context.Context, f flags) error {
-	if f.tierOrder <= 100 || f.tierOrder >= 1000 {
-		return fmt.Errorf("--tier-order is %v: choose one between 100 and 1000, after Calico's own tier and before ClusterNetworkPolicy's", f.tierOrder)
-	}
 	cfg, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("no way to the hub: use --kubeconfig, or run in a cluster: %w", err)
@@ -115,6 +112,9 @@ func run(ctx context.Context, f flags) error {
 	}
 	settings, err := f.settings(ctx, cfg, scheme)
 	if err != nil {
+		return err
+	}
+	if err := settings.Validate(); err != nil {
 		return err
 	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{

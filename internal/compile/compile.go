@@ -16,18 +16,6 @@ import (
 	"multicloud.network/operator/internal/snapshot"
 )
 
-// Settings are the operator's flags that shape what is compiled.
-type Settings struct {
-	// OwnerID is written to every object; two operators with one owner ID are one operator.
-	OwnerID string
-	// Tier is the name of the tier that holds all policies.
-	Tier string
-	// TierOrder is that tier's order.
-	TierOrder float64
-	// ExcludedNamespaces are the namespaces whose pods are never a subject.
-	ExcludedNamespaces []string
-}
-
 // Input is everything that a compilation looks at.
 type Input struct {
 	Settings Settings
