@@ -74,31 +74,29 @@ func TestPod(t *testing.T) {
 		meta      metav1.ObjectMeta
 		spec      corev1.PodSpec
 		status    corev1.PodStatus
-		otherCNI  bool
 		addresses []netip.Addr
 	}{
-		"running":                            {status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
-		"dual stack":                         {status: ips("fd00::1", "10.1.0.1"), addresses: addrs("10.1.0.1", "fd00::1")},
-		"mapped address":                     {status: ips("::ffff:10.1.0.1"), addresses: addrs("10.1.0.1")},
-		"old field only":                     {status: corev1.PodStatus{PodIP: "10.1.0.1"}, addresses: addrs("10.1.0.1")},
-		"pending with an address":            {status: corev1.PodStatus{Phase: corev1.PodPending, PodIP: "10.1.0.1"}, addresses: addrs("10.1.0.1")},
-		"no address yet":                     {status: ips()},
-		"host network":                       {spec: corev1.PodSpec{HostNetwork: true}, status: ips("10.1.0.1")},
-		"succeeded":                          {status: corev1.PodStatus{Phase: corev1.PodSucceeded, PodIP: "10.1.0.1"}},
-		"failed":                             {status: corev1.PodStatus{Phase: corev1.PodFailed, PodIP: "10.1.0.1"}},
-		"terminating, still connected":       {meta: metav1.ObjectMeta{DeletionTimestamp: &now, Annotations: annotated("10.1.0.1/32")}, status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
-		"terminating, other CNI":             {meta: metav1.ObjectMeta{DeletionTimestamp: &now}, status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
-		"terminating, annotation emptied":    {meta: metav1.ObjectMeta{DeletionTimestamp: &now, Annotations: annotated("", "")}, status: ips("10.1.0.1")},
-		"living, annotation emptied":         {meta: metav1.ObjectMeta{Annotations: annotated("", "")}, status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
-		"annotation first":                   {meta: metav1.ObjectMeta{Annotations: annotated("10.1.0.1/32,fd00::1/128")}, spec: corev1.PodSpec{NodeName: "n"}, addresses: addrs("10.1.0.1", "fd00::1")},
-		"old annotation first":               {meta: metav1.ObjectMeta{Annotations: map[string]string{podIPAnnotation: "10.1.0.1/32"}}, spec: corev1.PodSpec{NodeName: "n"}, addresses: addrs("10.1.0.1")},
-		"annotation against the kubelet":     {meta: metav1.ObjectMeta{Annotations: annotated("10.9.9.9/32")}, spec: corev1.PodSpec{NodeName: "n"}, status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
-		"annotation of an unscheduled pod":   {meta: metav1.ObjectMeta{Annotations: annotated("10.9.9.9/32")}},
-		"annotation where another CNI rules": {meta: metav1.ObjectMeta{Annotations: annotated("10.9.9.9/32")}, spec: corev1.PodSpec{NodeName: "n"}, otherCNI: true},
-		"nonsense":                           {status: ips("nonsense", "fe80::1%eth0")},
+		"running":                          {status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
+		"dual stack":                       {status: ips("fd00::1", "10.1.0.1"), addresses: addrs("10.1.0.1", "fd00::1")},
+		"mapped address":                   {status: ips("::ffff:10.1.0.1"), addresses: addrs("10.1.0.1")},
+		"old field only":                   {status: corev1.PodStatus{PodIP: "10.1.0.1"}, addresses: addrs("10.1.0.1")},
+		"pending with an address":          {status: corev1.PodStatus{Phase: corev1.PodPending, PodIP: "10.1.0.1"}, addresses: addrs("10.1.0.1")},
+		"no address yet":                   {status: ips()},
+		"host network":                     {spec: corev1.PodSpec{HostNetwork: true}, status: ips("10.1.0.1")},
+		"succeeded":                        {status: corev1.PodStatus{Phase: corev1.PodSucceeded, PodIP: "10.1.0.1"}},
+		"failed":                           {status: corev1.PodStatus{Phase: corev1.PodFailed, PodIP: "10.1.0.1"}},
+		"terminating, still connected":     {meta: metav1.ObjectMeta{DeletionTimestamp: &now, Annotations: annotated("10.1.0.1/32")}, status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
+		"terminating, other CNI":           {meta: metav1.ObjectMeta{DeletionTimestamp: &now}, status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
+		"terminating, annotation emptied":  {meta: metav1.ObjectMeta{DeletionTimestamp: &now, Annotations: annotated("", "")}, status: ips("10.1.0.1")},
+		"living, annotation emptied":       {meta: metav1.ObjectMeta{Annotations: annotated("", "")}, status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
+		"annotation before the kubelet":    {meta: metav1.ObjectMeta{Annotations: annotated("10.9.9.9/32,fd00::1/128", "10.9.9.9/32")}, spec: corev1.PodSpec{NodeName: "n"}},
+		"annotation against the kubelet":   {meta: metav1.ObjectMeta{Annotations: annotated("10.9.9.9/32")}, spec: corev1.PodSpec{NodeName: "n"}, status: ips("10.1.0.1"), addresses: addrs("10.1.0.1")},
+		"annotation of an unscheduled pod": {meta: metav1.ObjectMeta{Annotations: annotated("10.9.9.9/32")}},
+		"terminating, annotation only":     {meta: metav1.ObjectMeta{DeletionTimestamp: &now, Annotations: annotated("10.9.9.9/32")}, spec: corev1.PodSpec{NodeName: "n"}},
+		"nonsense":                         {status: ips("nonsense", "fe80::1%eth0")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, ok := Pod(&corev1.Pod{ObjectMeta: tc.meta, Spec: tc.spec, Status: tc.status}, !tc.otherCNI)
+			got, ok := Pod(&corev1.Pod{ObjectMeta: tc.meta, Spec: tc.spec, Status: tc.status})
 			if ok != (tc.addresses != nil) || !slices.Equal(got.Addresses, tc.addresses) {
 				t.Errorf("got %v %v, want %v", ok, got.Addresses, tc.addresses)
 			}
@@ -160,11 +158,11 @@ func TestShapes(t *testing.T) {
 				pools: pool + "---\nmetadata: {name: mcn-remote-1, labels: {multicloud.network/owner: o}}\nspec: {cidr: 10.99.0.0/16, disabled: true}\n",
 				felix: "metadata: {name: default}\nspec: {bpfEnabled: true}\n",
 			},
-			cni: CNICalico, dataplane: "BPF", cidrs: []string{"192.168.0.0/16"},
+			cni: mcnv1alpha1.CNICalico, dataplane: "BPF", cidrs: []string{"192.168.0.0/16"},
 			addresses: addrs("172.16.0.1", "192.168.1.1", "192.168.1.2", "192.168.1.3", "fd01::1"),
 		},
-		"nftables":           {in: shape{pools: pool, felix: "metadata: {name: default}\nspec: {nftablesMode: Enabled}\n"}, cni: CNICalico, dataplane: "Nftables", cidrs: []string{"192.168.0.0/16"}},
-		"Calico, host-local": {in: shape{nodes: `{spec: {podCIDR: 10.244.0.0/24}}`, installation: "metadata: {name: default}\nspec: {cni: {type: Calico}}\n"}, cni: CNICalico, dataplane: "Iptables", cidrs: []string{"10.244.0.0/24"}},
+		"nftables":           {in: shape{pools: pool, felix: "metadata: {name: default}\nspec: {nftablesMode: Enabled}\n"}, cni: mcnv1alpha1.CNICalico, dataplane: "Nftables", cidrs: []string{"192.168.0.0/16"}},
+		"Calico, host-local": {in: shape{nodes: `{spec: {podCIDR: 10.244.0.0/24}}`, installation: "metadata: {name: default}\nspec: {cni: {type: Calico}}\n"}, cni: mcnv1alpha1.CNICalico, dataplane: "Iptables", cidrs: []string{"10.244.0.0/24"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var node corev1.Node
@@ -372,7 +370,7 @@ func (r brokenReader) List(context.Context, client.ObjectList, ...client.ListOpt
 func TestWhatCannotBeReadStays(t *testing.T) {
 	last := Facts{OwnPools: 1, Member: snapshot.Member{
 		PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Pools: []snapshot.Pool{{Name: "p", CIDR: netip.MustParsePrefix("10.1.0.0/16")}},
-		Calico:      mcnv1alpha1.CalicoStatus{API: mcnv1alpha1.CalicoAPIAggregated, CNI: CNICalico, Version: "v3.31.0", Dataplane: "BPF"},
+		Calico:      mcnv1alpha1.CalicoStatus{API: mcnv1alpha1.CalicoAPIAggregated, CNI: mcnv1alpha1.CNICalico, Version: "v3.31.0", Dataplane: "BPF"},
 		Sets:        []snapshot.NetworkSet{{Name: "s"}},
 		Policies:    []snapshot.Policy{{Name: "p"}},
 		APIBackends: []snapshot.Service{{Namespace: "w", Name: "hook"}},

@@ -168,8 +168,8 @@ func (g *Gatherer) Facts() Facts {
 		m.Policies = PolicySection(g.others[GlobalNetworkPolicies], g.others[NetworkPolicies])
 	}
 	m.Pods = last.Pods
-	if g.podsRead || m.Calico.CNI != last.Calico.CNI {
-		m.Pods = PodSection(g.pods, m.Calico.CNI == CNICalico)
+	if g.podsRead {
+		m.Pods = PodSection(g.pods)
 		g.podsRead = false
 	}
 	g.facts = Facts{

@@ -10,7 +10,7 @@ import (
 	"multicloud.network/operator/internal/snapshot"
 )
 
-// Calico's CNI plugin writes these before the kubelet reports the address, and empties them before it gives the address back.
+// Calico's CNI plugin writes these, and empties them before it gives the address back.
 const (
 	podIPsAnnotation = "cni.projectcalico.org/podIPs"
 	podIPAnnotation  = "cni.projectcalico.org/podIP"
@@ -18,20 +18,16 @@ const (
 
 // Pod converts a pod; false if it holds no address of its own: host-networked, finished, not yet connected, or disconnected while terminating.
 //
-// The kubelet's word, status.podIPs, is what counts. Calico's annotation stands in until it is given, and only where Calico is the CNI plugin:
-// elsewhere nothing overwrites what a pod's author wrote there.
-func Pod(pod *corev1.Pod, calicoCNI bool) (snapshot.Pod, bool) {
+// The kubelet's word, status.podIPs, is the only source of addresses. Calico's annotations add none, because who may write a pod may write them too: they
+// only tell, of a pod that is terminating, that its address was given back.
+func Pod(pod *corev1.Pod) (snapshot.Pod, bool) {
 	if pod.Spec.HostNetwork || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return snapshot.Pod{}, false
 	}
-	annotated, hasAnnotation := annotatedAddresses(pod)
-	if pod.DeletionTimestamp != nil && hasAnnotation && len(annotated) == 0 {
+	if pod.DeletionTimestamp != nil && annotationEmptied(pod) {
 		return snapshot.Pod{}, false
 	}
 	addresses := reportedAddresses(pod)
-	if len(addresses) == 0 && calicoCNI && pod.Spec.NodeName != "" {
-		addresses = annotated
-	}
 	if len(addresses) == 0 {
 		return snapshot.Pod{}, false
 	}
@@ -52,20 +48,11 @@ func reportedAddresses(pod *corev1.Pod) []netip.Addr {
 	return out
 }
 
-// annotatedAddresses returns what Calico's annotations say, and whether there are any.
-func annotatedAddresses(pod *corev1.Pod) ([]netip.Addr, bool) {
-	value, ok := pod.Annotations[podIPsAnnotation]
-	if !ok || value == "" {
-		single, hasSingle := pod.Annotations[podIPAnnotation]
-		if hasSingle {
-			value, ok = single, true
-		}
-	}
-	var out []netip.Addr
-	for part := range strings.SplitSeq(value, ",") {
-		out = appendAddress(out, strings.TrimSpace(part))
-	}
-	return out, ok
+// annotationEmptied says that Calico's annotations are there and hold nothing.
+func annotationEmptied(pod *corev1.Pod) bool {
+	several, hasSeveral := pod.Annotations[podIPsAnnotation]
+	single, hasSingle := pod.Annotations[podIPAnnotation]
+	return (hasSeveral || hasSingle) && several == "" && single == ""
 }
 
 // appendAddress appends an address written as such or as a prefix; what cannot be parsed is not an address.
@@ -89,10 +76,10 @@ func sortAddresses(in []netip.Addr) []netip.Addr {
 }
 
 // PodSection converts pods, sorted by namespace and name.
-func PodSection(pods []corev1.Pod, calicoCNI bool) []snapshot.Pod {
+func PodSection(pods []corev1.Pod) []snapshot.Pod {
 	out := make([]snapshot.Pod, 0, len(pods))
 	for i := range pods {
-		if pod, ok := Pod(&pods[i], calicoCNI); ok {
+		if pod, ok := Pod(&pods[i]); ok {
 			out = append(out, pod)
 		}
 	}
