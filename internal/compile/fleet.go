@@ -138,6 +138,9 @@ func (f *fleet) findDuplicates() {
 		}
 		for _, pod := range m.Pods {
 			for _, address := range pod.Addresses {
+				if !m.own.Contains(address) {
+					continue // not accepted, so it must not silence the pod that holds it
+				}
 				at := place{m.domain(), address}
 				switch holder, held := first[at]; {
 				case !held:

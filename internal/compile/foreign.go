@@ -61,7 +61,11 @@ func foreignPolicies(m *member, objects []Object) []Warning {
 				continue
 			}
 			ours := setLabels{set: snapshot.NetworkSet{Name: set.Name, Labels: set.Labels}, member: m}
-			if slices.ContainsFunc(p.Peers, func(peer snapshot.Peer) bool { return matchesSet(peer, p.Namespace, ours) }) {
+			if slices.ContainsFunc(p.Peers, func(peer snapshot.Peer) bool {
+				// Addresses that a negated selector matches are left out: ours would be, unasked.
+				negated := snapshot.Peer{Selector: peer.NotSelector, NamespaceSelector: peer.NamespaceSelector}
+				return matchesSet(peer, p.Namespace, ours) || peer.NotSelector != "" && matchesSet(negated, p.Namespace, ours)
+			}) {
 				out = append(out, Warning{
 					Code: mcnv1alpha1.WarningForeignPolicyWidened, Cluster: m.Name,
 					Message: fmt.Sprintf("a peer selector of %s matches our network sets, so that it means pods of other clusters too; add a namespaceSelector to that rule, all() for any namespace",

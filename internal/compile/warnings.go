@@ -35,7 +35,7 @@ func (c *Compiler) cidrsCoverPods(n *network) []Warning {
 			if set.Overlaps(m.own) {
 				out = append(out, Warning{
 					Code: mcnv1alpha1.WarningCIDRCoversPods, Cluster: m.Name,
-					Message: where + " contains pod addresses of the cluster, and matches those pods whatever their segment; take its pod CIDRs out with except if that is not meant",
+					Message: where + " contains pod addresses of the cluster, and matches those pods whatever their segment; take its pod CIDRs out with except (notNets in a Calico rule) if that is not meant",
 				})
 			}
 		}
@@ -50,7 +50,17 @@ func (c *Compiler) cidrsCoverPods(n *network) []Warning {
 			}
 		}
 	}
-	return out
+	for _, p := range n.policies {
+		for _, r := range slices.Concat(p.ingress, p.egress) {
+			// Next to a selector, nets only narrow.
+			for _, e := range []end{r.subject, r.peer} {
+				if e.pods == nil {
+					check("nets of policy "+p.name, e.nets)
+				}
+			}
+		}
+	}
+	return slices.Compact(out)
 }
 
 // denies tells whether a network denies anything.
