@@ -247,3 +247,6 @@ type CalicoStatus struct {
 	// +optional
 	Dataplane string `json:"dataplane,omitempty"`
 }
+
+// CNICalico is what status.calico.cni says where Calico gives pods their addresses.
+const CNICalico = "Calico"

@@ -12,9 +12,8 @@ import (
 	"multicloud.network/operator/internal/snapshot"
 )
 
-// CNI plugins, as status.calico.cni names them.
+// CNI plugins other than Calico, as status.calico.cni names them.
 const (
-	CNICalico    = "Calico"
 	CNIAmazonVPC = "AmazonVPC"
 	CNIAzureVNET = "AzureVNET"
 	CNIGKE       = "GKE"
@@ -80,7 +79,7 @@ func CNI(installations, daemonSets, pools []unstructured.Unstructured, provider 
 	case has["kube-flannel-ds"], has["canal"]:
 		return CNIFlannel
 	case len(pools) > 0:
-		return CNICalico
+		return mcnv1alpha1.CNICalico
 	case provider == "gcp" && has["calico-node"]:
 		return CNIGKE
 	default:
@@ -213,7 +212,7 @@ func discoverPodCIDRs(m *snapshot.Member, nodes []corev1.Node) {
 	for _, pool := range m.Pools {
 		m.PodCIDRs = append(m.PodCIDRs, pool.CIDR)
 	}
-	if m.Calico.CNI != CNICalico || len(m.Pools) == 0 {
+	if m.Calico.CNI != mcnv1alpha1.CNICalico || len(m.Pools) == 0 {
 		m.PodCIDRs = append(m.PodCIDRs, NodePodCIDRs(nodes)...)
 	}
 	m.PodCIDRs = sortPrefixes(m.PodCIDRs)

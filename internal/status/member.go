@@ -115,7 +115,7 @@ func (f *MemberFacts) sourcePreserved() metav1.Condition {
 		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonRoleSource, "nothing is written to a member with role Source, pools neither")
 	case f.Calico.CNI == "":
 		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonPending, "the cluster's CNI plugin is not known yet")
-	case f.Calico.CNI != "Calico":
+	case f.Calico.CNI != mcnv1alpha1.CNICalico:
 		return memberCondition(kind, metav1.ConditionFalse, mcnv1alpha1.ReasonCNINotCalico,
 			"source NAT is in the hands of the CNI plugin "+f.Calico.CNI+"; exempt the other members' pod CIDRs there")
 	case f.OwnPools == 0:
