@@ -3,8 +3,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -53,6 +55,9 @@ func main() {
 		return
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&f.log)))
+	if err := f.validate(); err != nil {
+		exit(err)
+	}
 	if err := run(ctrl.SetupSignalHandler(), f); err != nil {
 		exit(err)
 	}
@@ -81,6 +86,25 @@ func parse() flags {
 	f.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	return f
+}
+
+// validate says what is wrong with the flags that are not compile.Settings.
+func (f *flags) validate() error {
+	var problems []error
+	if f.settle < 0 {
+		problems = append(problems, fmt.Errorf("--settle %s: write a duration of 0 or more, such as 2s", f.settle))
+	}
+	if f.barrier < 0 {
+		problems = append(problems, fmt.Errorf("--barrier %s: write a duration of 0 or more, such as 30s", f.barrier))
+	}
+	if f.concurrency < 1 {
+		problems = append(problems, fmt.Errorf("--concurrency %d: write 1 or more", f.concurrency))
+	}
+	if math.IsNaN(f.tierOrder) {
+		// Which is neither below nor above the bounds that compile.Settings compares it with.
+		problems = append(problems, errors.New("--tier-order NaN: write a number"))
+	}
+	return errors.Join(problems...)
 }
 
 // version is what the build knows of itself.

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"math"
+	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/features"
 )
@@ -11,5 +14,25 @@ func TestNothingReadsClientFeaturesBeforeMain(t *testing.T) {
 	t.Setenv("KUBE_FEATURE_WatchListClient", "false")
 	if features.FeatureGates().Enabled(features.WatchListClient) {
 		t.Error("WatchListClient is on although the environment says false: a package that main imports asked before main began")
+	}
+}
+
+func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
+	good := flags{settle: 0, barrier: 30 * time.Second, concurrency: 1}
+	if err := good.validate(); err != nil {
+		t.Errorf("good flags: %v", err)
+	}
+	for want, change := range map[string]func(*flags){
+		"--settle -1s: write a duration of 0 or more":  func(f *flags) { f.settle = -time.Second },
+		"--barrier -1s: write a duration of 0 or more": func(f *flags) { f.barrier = -time.Second },
+		"--concurrency 0: write 1 or more":             func(f *flags) { f.concurrency = 0 },
+		"--tier-order NaN: write a number":             func(f *flags) { f.tierOrder = math.NaN() },
+		"--concurrency -1: write 1 or more":            func(f *flags) { f.concurrency = -1 },
+	} {
+		f := good
+		change(&f)
+		if err := f.validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }
