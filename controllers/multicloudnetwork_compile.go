@@ -42,10 +42,7 @@ func (r *NetworkReconciler) awaitMembers(_ context.Context, s *scope) error {
 	if r.Now().Sub(r.memory.started) > r.Barrier {
 		return nil
 	}
-	known := map[string]bool{}
-	for _, m := range s.fleet.Members {
-		known[m.Name] = true
-	}
+	known := s.known()
 	for name := range s.members {
 		if !known[name] && !s.leaving(name) {
 			s.stop = true
@@ -61,6 +58,27 @@ func (s *scope) lookAgain(after time.Duration) {
 	if s.again == 0 || after < s.again {
 		s.again = after
 	}
+}
+
+// known are the members that the fleet knows.
+func (s *scope) known() map[string]bool {
+	out := map[string]bool{}
+	for _, m := range s.fleet.Members {
+		out[m.Name] = true
+	}
+	return out
+}
+
+// targets are the names of the members that may be written to, whether the fleet knows them yet or not, sorted.
+func (s *scope) targets() []string {
+	var out []string
+	for name, m := range s.members {
+		if m.Spec.Role != mcnv1alpha1.RoleSource {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // managed are the members that are written to.

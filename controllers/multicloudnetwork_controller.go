@@ -74,11 +74,13 @@ type NetworkReconciler struct {
 
 // memory is what is kept between passes; losing it in a restart costs what each field says.
 type memory struct {
+	// started is when the first pass began: a replica may stand by for days before it leads.
 	started time.Time
 	// inForce are the networks as they were last valid. After a restart an invalid network is left as it is on the members.
 	inForce map[string]*mcnv1alpha1.MultiCloudNetwork
-	// leftovers are networks that were deleted while members were out of reach: network, member. After a restart they stay.
-	leftovers map[string]map[string]bool
+	// leftovers are networks that were deleted while members were out of reach: network, member, and the generation of the deletion. After a restart they
+	// stay.
+	leftovers map[string]map[string]int64
 	// counted is when a network's counts of pods were last written.
 	counted map[string]time.Time
 	// written are the statuses that the cache may not have seen yet.
@@ -91,15 +93,19 @@ type writtenStatus struct {
 	status mcnv1alpha1.MultiCloudNetworkStatus
 }
 
+func newMemory() memory {
+	return memory{
+		inForce: map[string]*mcnv1alpha1.MultiCloudNetwork{}, leftovers: map[string]map[string]int64{},
+		counted: map[string]time.Time{}, written: map[string]writtenStatus{},
+	}
+}
+
 // SetupWithManager registers the reconciler: it runs when a network, a member or what is known of the fleet changes, and when a worker has news.
 func (r *NetworkReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if r.Now == nil {
 		r.Now = time.Now
 	}
-	r.memory = memory{
-		started: r.Now(), inForce: map[string]*mcnv1alpha1.MultiCloudNetwork{}, leftovers: map[string]map[string]bool{},
-		counted: map[string]time.Time{}, written: map[string]writtenStatus{},
-	}
+	r.memory = newMemory()
 	changed := builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("multicloudnetwork").
@@ -120,6 +126,9 @@ type step struct {
 // Reconcile makes one pass over all networks.
 func (r *NetworkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
 	s := &scope{}
+	if r.memory.started.IsZero() {
+		r.memory.started = r.Now()
+	}
 	steps := []step{
 		{"read", r.read},
 		{"await members", r.awaitMembers},

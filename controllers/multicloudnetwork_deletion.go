@@ -8,16 +8,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/member"
 )
 
 // release lets deleted networks go that are off every member which can be reached; those that cannot be reached hold up nobody.
 func (r *NetworkReconciler) release(ctx context.Context, s *scope) error {
 	r.dropLeftovers(s)
 	for _, n := range s.deleting {
-		left := map[string]bool{}
+		left := map[string]int64{}
 		if n.Spec.DeletionPolicy != mcnv1alpha1.DeletionOrphan {
 			var wait time.Duration
-			if left, wait = r.remains(s, n.Name); wait > 0 {
+			if left, wait = r.remains(s, n); wait > 0 {
 				s.lookAgain(wait)
 				continue
 			}
@@ -38,19 +39,27 @@ func (r *NetworkReconciler) release(ctx context.Context, s *scope) error {
 }
 
 // remains tells on which members a network stays because they are out of reach, or how long to wait before that can be said.
-func (r *NetworkReconciler) remains(s *scope, network string) (left map[string]bool, wait time.Duration) {
-	left = map[string]bool{}
-	for _, m := range s.managed() {
-		now := s.statuses[m.Name]
-		state := s.states[m.Name]
+func (r *NetworkReconciler) remains(s *scope, n *mcnv1alpha1.MultiCloudNetwork) (left map[string]int64, wait time.Duration) {
+	left = map[string]int64{}
+	known := s.known()
+	for _, name := range s.targets() {
+		now := s.statuses[name]
+		state := s.states[name]
 		switch {
-		case s.leaving(m.Name) || (now.Connected && now.Results[network].Gone):
+		case s.leaving(name) || (now.Connected && gone(now.Results[n.Name], n.Generation)):
+		case !known[name]:
+			// Just after the start the fleet may not know a member yet on which the network stands.
+			if early := r.Barrier - r.Now().Sub(r.memory.started); early > 0 {
+				wait = max(wait, early)
+				continue
+			}
+			left[name] = n.Generation
 		case !now.Connected && r.Now().Sub(now.LostSince) >= r.Barrier:
-			left[m.Name] = true
+			left[name] = n.Generation
 		case !now.Connected:
 			wait = max(wait, r.Barrier-r.Now().Sub(now.LostSince))
 		case !state.CalicoReady && state.CalicoReason != mcnv1alpha1.ReasonConnecting:
-			left[m.Name] = true
+			left[name] = n.Generation
 		default:
 			wait = max(wait, r.Barrier)
 		}
@@ -58,11 +67,17 @@ func (r *NetworkReconciler) remains(s *scope, network string) (left map[string]b
 	return left, wait
 }
 
+// gone tells whether a worker found that nothing is left, when it looked for this very deletion: one that found so earlier, because the network did not
+// select its member, says nothing about what was written since.
+func gone(result member.Result, generation int64) bool {
+	return result.Gone && result.Generation == generation
+}
+
 // dropLeftovers forgets networks that are off a member that has returned.
 func (r *NetworkReconciler) dropLeftovers(s *scope) {
 	for network, members := range r.memory.leftovers {
-		for name := range members {
-			if s.members[name] == nil || s.statuses[name].Results[network].Gone {
+		for name, generation := range members {
+			if s.members[name] == nil || gone(s.statuses[name].Results[network], generation) {
 				delete(members, name)
 			}
 		}

@@ -77,8 +77,8 @@ func (r *NetworkReconciler) removals(s *scope, name string) map[string]member.Ne
 		}
 	}
 	for network, members := range r.memory.leftovers {
-		if members[name] {
-			out[network] = member.NetworkIntent{Remove: true}
+		if generation, ok := members[name]; ok {
+			out[network] = member.NetworkIntent{Generation: generation, Remove: true}
 		}
 	}
 	return out

@@ -91,10 +91,7 @@ func (r *NetworkReconciler) facts(s *scope, n *mcnv1alpha1.MultiCloudNetwork) st
 	}
 	names := s.selected(n)
 	if out.Deleting {
-		names = names[:0]
-		for _, m := range s.managed() {
-			names = append(names, m.Name)
-		}
+		names = s.targets()
 	}
 	for _, name := range names {
 		out.Clusters = append(out.Clusters, s.clusterFacts(n, name, result))

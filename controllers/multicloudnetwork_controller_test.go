@@ -1,0 +1,166 @@
+package controllers
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/internal/fleet"
+	"multicloud.network/operator/internal/member"
+	"multicloud.network/operator/internal/snapshot"
+)
+
+// stubFleet is a fleet and its workers, as a test sets them.
+type stubFleet struct {
+	members  []snapshot.Member
+	states   map[string]fleet.State
+	statuses map[string]member.Status
+	intents  map[string]member.Intent // what was last asked for
+}
+
+func (f *stubFleet) Snapshot() snapshot.Fleet               { return snapshot.Fleet{Members: f.members} }
+func (f *stubFleet) States() map[string]fleet.State         { return f.states }
+func (f *stubFleet) Subscribe() <-chan struct{}             { return nil }
+func (f *stubFleet) Wake()                                  {}
+func (f *stubFleet) SetIntents(in map[string]member.Intent) { f.intents = in }
+func (f *stubFleet) Statuses() map[string]member.Status     { return f.statuses }
+
+// benchOfNetworks is a reconciler on a hub of memory, with a clock and a fleet that stand still.
+type benchOfNetworks struct {
+	*NetworkReconciler
+	t     *testing.T
+	fleet *stubFleet
+	clock time.Time
+}
+
+func newBenchOfNetworks(t *testing.T, hooks interceptor.Funcs, objects ...client.Object) *benchOfNetworks {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := mcnv1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	f := &stubFleet{states: map[string]fleet.State{}, statuses: map[string]member.Status{}}
+	b := &benchOfNetworks{t: t, fleet: f, clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	b.NetworkReconciler = &NetworkReconciler{
+		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&mcnv1alpha1.MultiCloudNetwork{}).
+			WithInterceptorFuncs(hooks).Build(),
+		Fleet: f, Members: f, Barrier: 30 * time.Second, Now: func() time.Time { return b.clock }, memory: newMemory(),
+		Settings: compile.Settings{OwnerID: "hub", Tier: mcnv1alpha1.DefaultTier, TierOrder: mcnv1alpha1.DefaultTierOrder},
+	}
+	return b
+}
+
+// connect makes the fleet know members that are in order.
+func (b *benchOfNetworks) connect(names ...string) {
+	for _, name := range names {
+		b.fleet.members = append(b.fleet.members, snapshot.Member{Name: name, Labels: map[string]string{"env": "test", "name": name}})
+		b.fleet.states[name] = fleet.State{Reachable: true, Synced: true, CalicoReady: true}
+		b.fleet.statuses[name] = member.Status{Connected: true}
+	}
+}
+
+// pass reconciles once and tells what it returned.
+func (b *benchOfNetworks) pass() (ctrl.Result, error) {
+	b.t.Helper()
+	return b.Reconcile(context.Background(), allNetworks)
+}
+
+func (b *benchOfNetworks) mustPass() ctrl.Result {
+	b.t.Helper()
+	out, err := b.pass()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+// exists tells whether a network is still there.
+func (b *benchOfNetworks) exists(name string) bool {
+	b.t.Helper()
+	err := b.Client.Get(context.Background(), client.ObjectKey{Name: name}, &mcnv1alpha1.MultiCloudNetwork{})
+	if client.IgnoreNotFound(err) != nil {
+		b.t.Fatal(err)
+	}
+	return err == nil
+}
+
+func memberObject(name string) *mcnv1alpha1.MemberCluster {
+	return &mcnv1alpha1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"env": "test", "name": name}}}
+}
+
+func networkObject(name string, generation int64) *mcnv1alpha1.MultiCloudNetwork {
+	return &mcnv1alpha1.MultiCloudNetwork{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Generation: generation},
+		Spec: mcnv1alpha1.MultiCloudNetworkSpec{
+			Clusters: mcnv1alpha1.ClusterSelection{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"env": "test"}}},
+			Model:    mcnv1alpha1.ModelFlat, Boundary: mcnv1alpha1.BoundaryClosed,
+			Flat: &mcnv1alpha1.FlatSpec{Pods: mcnv1alpha1.PodSelection{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "pay"}}}},
+		},
+	}
+}
+
+// deleted is a network that is being deleted and waits for us.
+func deleted(name string, generation int64) *mcnv1alpha1.MultiCloudNetwork {
+	n := networkObject(name, generation)
+	n.Finalizers = []string{mcnv1alpha1.CleanupFinalizer}
+	n.DeletionTimestamp = &metav1.Time{Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	return n
+}
+
+func TestStartUpGraceBeginsWithTheFirstPass(t *testing.T) {
+	b := newBenchOfNetworks(t, interceptor.Funcs{}, memberObject("aws"))
+	b.clock = b.clock.Add(time.Hour) // another replica led until now
+	if got := b.mustPass(); got.RequeueAfter != debounce || b.fleet.intents != nil {
+		t.Errorf("the first pass gave %+v and intents %v, want it to wait for member aws", got, b.fleet.intents)
+	}
+	b.clock = b.clock.Add(b.Barrier + time.Second)
+	if b.mustPass(); b.fleet.intents == nil {
+		t.Error("no intents after the barrier, want aws waited for no longer")
+	}
+}
+
+func TestDeletionWaitsForMembersThatTheFleetDoesNotKnowYet(t *testing.T) {
+	b := newBenchOfNetworks(t, interceptor.Funcs{}, memberObject("aws"), memberObject("gcp"), deleted("net", 2))
+	b.connect("aws")
+	b.fleet.statuses["aws"] = member.Status{Connected: true, Results: map[string]member.Result{"net": {Generation: 2, Gone: true}}}
+	s := &scope{}
+	b.memory.started = b.clock
+	if err := b.read(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	s.statuses = b.fleet.statuses
+	if left, wait := b.remains(s, s.deleting[0]); wait != b.Barrier {
+		t.Errorf("remains on %v, wait %s: want to wait for gcp", left, wait)
+	}
+	b.clock = b.clock.Add(b.Barrier + time.Second)
+	b.mustPass() // writes the status
+	b.mustPass()
+	if b.exists("net") || b.memory.leftovers["net"]["gcp"] != 2 {
+		t.Errorf("exists: %v, leftovers: %v; want the network gone, and gcp remembered", b.exists("net"), b.memory.leftovers)
+	}
+}
+
+func TestDeletionIgnoresWhatWasGoneBeforeIt(t *testing.T) {
+	b := newBenchOfNetworks(t, interceptor.Funcs{}, memberObject("aws"), deleted("net", 3))
+	b.connect("aws")
+	tell := func(generation int64) {
+		b.fleet.statuses["aws"] = member.Status{Connected: true, Results: map[string]member.Result{"net": {Generation: generation, Gone: true}}}
+	}
+	tell(2)
+	if b.mustPass(); !b.exists("net") {
+		t.Error("the network went by a report about an earlier generation")
+	}
+	tell(3)
+	if b.mustPass(); b.exists("net") {
+		t.Error("the network is still there after it was gone from its only member")
+	}
+}
