@@ -189,13 +189,19 @@ func (w *worker) settling(p *progress, at phase) time.Duration {
 	return wait
 }
 
-// do makes the calls of one phase. An object that fails does not keep the others of the phase from being tried; the phase is then not done.
+// do makes the calls of one phase. An object that fails does not keep the others of the phase from being tried; the phase is then not done. Only Calico
+// rules stop at the first that fails: among them the first match decides, so that a later Allow must not stand without the earlier Deny.
 func (w *worker) do(ctx context.Context, cluster *apply.Cluster, p *progress, t *todo, actions []action) (wrote bool, err error) {
 	var failed []action
+	rulesFailed := false
 	for i, a := range actions {
 		if w.outdated() || ctx.Err() != nil {
 			t.actions = append(failed, t.actions[i:]...)
 			return wrote, errOutdated
+		}
+		if rulesFailed && isRules(a.key()) {
+			failed = append(failed, a)
+			continue
 		}
 		did, callErr := w.call(ctx, cluster, a)
 		if did {
@@ -206,6 +212,7 @@ func (w *worker) do(ctx context.Context, cluster *apply.Cluster, p *progress, t 
 		if callErr != nil {
 			failed = append(failed, a)
 			err = firstOf(err, callErr)
+			rulesFailed = rulesFailed || isRules(a.key())
 		}
 	}
 	t.actions = append(failed, t.actions[len(actions):]...)

@@ -110,6 +110,9 @@ func isPolicy(key compile.Key) bool {
 	return key.Kind == apply.KindPolicy || key.Kind == apply.KindStaged
 }
 
+// isRules tells a policy of the Calico model, in which permits and denials stand in one list.
+func isRules(key compile.Key) bool { return isPolicy(key) && policyRole(key.Name) == "c" }
+
 // orderOf returns a policy's order; 0 for what has none.
 func orderOf(u *unstructured.Unstructured) float64 {
 	if !isPolicy(apply.KeyOf(u)) {

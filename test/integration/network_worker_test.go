@@ -368,6 +368,28 @@ func TestWorkerWaitsForTheOtherMembersButNotForEver(t *testing.T) {
 	b.wait("two", "net", programmed(2))
 }
 
+func TestCalicoRulesStopAtTheFirstThatFails(t *testing.T) {
+	b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": forms["aggregated"]})
+	failed := func(r member.Result) bool { return r.Reason == mcnv1alpha1.ReasonWriteFailed }
+	b.set(func() { b.refuse[b.tier+".net-flat-c-xa"] = true })
+	b.intend("one", map[string]member.NetworkIntent{"net": {Generation: 1, Objects: b.version("net", "x")}}, nil)
+	b.wait("one", "net", failed)
+	if left := b.left("one"); strings.Contains(left, "-c-xb") || !strings.Contains(left, "-p-x") {
+		t.Errorf("%s: want the permit, but no rule behind the one that failed", left)
+	}
+	b.set(func() { clear(b.refuse) })
+	b.wait("one", "net", programmed(1))
+
+	b.set(func() { b.refuse[b.tier+".net-flat-c-xb"] = true })
+	b.intend("one", map[string]member.NetworkIntent{"net": {Generation: 2, Remove: true}}, nil)
+	b.wait("one", "net", failed)
+	if left := b.left("one"); !strings.Contains(left, "-c-xa") || strings.Contains(left, "-p-x") {
+		t.Errorf("%s: want the rules to stay before the one that failed to go, and the permit gone", left)
+	}
+	b.set(func() { clear(b.refuse) })
+	b.wait("one", "net", func(r member.Result) bool { return r.Gone })
+}
+
 // onlyPolicies drops sets, so that a refused name concerns the other member alone.
 func onlyPolicies(in member.Intent) member.Intent {
 	n := in.Networks["net"]
