@@ -42,6 +42,8 @@ type Options struct {
 	BackoffMin, BackoffMax time.Duration
 	// SyncTimeout bounds the wait for a first complete view, OptionalTimeout its wait for the kinds that may be missing: 5 min and 15 s.
 	SyncTimeout, OptionalTimeout time.Duration
+	// FrozenTimeout is how long a list or watch of a required kind may fail before the member counts as out of sight: 1 min.
+	FrozenTimeout time.Duration
 	// RefreshInterval is how often the Kubernetes version and kinds that are not served yet are looked for: 1 min.
 	RefreshInterval time.Duration
 }
@@ -60,6 +62,7 @@ func (o *Options) setDefaults() {
 	o.BackoffMax = cmp.Or(o.BackoffMax, 30*time.Second)
 	o.SyncTimeout = cmp.Or(o.SyncTimeout, 5*time.Minute)
 	o.OptionalTimeout = cmp.Or(o.OptionalTimeout, 15*time.Second)
+	o.FrozenTimeout = cmp.Or(o.FrozenTimeout, time.Minute)
 	o.RefreshInterval = cmp.Or(o.RefreshInterval, time.Minute)
 }
 

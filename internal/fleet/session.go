@@ -24,6 +24,9 @@ type session struct {
 	again chan struct{}
 }
 
+// unwatched begins the message about a member of which a required kind cannot be listed or watched, whether it could be before or not.
+const unwatched = "the cluster cannot be watched, and what is known of it is held"
+
 // errAgain ends a connection because something about the member's registration changed.
 var errAgain = errors.New("the registration changed")
 
@@ -136,7 +139,7 @@ func (s *session) stay(ctx context.Context, conn *connection, w *view, version s
 		case <-w.changed:
 			publisher.publish()
 			if !publisher.published && w.refused() {
-				return false, &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: "the view cannot be completed" + w.missing()}
+				return false, &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: unwatched + w.missing()}
 			}
 		case <-refresh.C:
 			if now, err := conn.version(ctx, opts.ProbeTimeout); err == nil {
@@ -158,6 +161,9 @@ func (s *session) stay(ctx context.Context, conn *connection, w *view, version s
 		case err := <-probes:
 			if failures++; err == nil {
 				failures = 0
+				if why := w.frozen(); publisher.published && why != "" {
+					return true, &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: unwatched + ": " + why}
+				}
 			} else if isFinal(err) || failures >= opts.ProbeFailures {
 				return publisher.published, err
 			}

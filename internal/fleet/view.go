@@ -54,12 +54,15 @@ type view struct {
 	// dirty are the kinds to be read anew; problems are the last answers to lists and watches that failed.
 	dirty    map[gather.Kind]bool
 	problems map[schema.GroupVersionKind]kindError
+	// watched are the kinds of which a watch was opened.
+	watched map[schema.GroupVersionKind]bool
 }
 
-// kindError is why a kind cannot be read.
+// kindError is why a kind cannot be read, and since when that is so.
 type kindError struct {
-	verb string
-	err  error
+	verb  string
+	err   error
+	since time.Time
 }
 
 func newView(conn *connection, opts *Options, last gather.Facts) *view {
@@ -67,7 +70,7 @@ func newView(conn *connection, opts *Options, last gather.Facts) *view {
 		conn: conn, opts: opts,
 		informers: map[gather.Kind]cache.Informer{},
 		changed:   make(chan struct{}, 1), suspect: make(chan struct{}, 1), failed: make(chan error, 2),
-		dirty: map[gather.Kind]bool{}, problems: map[schema.GroupVersionKind]kindError{},
+		dirty: map[gather.Kind]bool{}, problems: map[schema.GroupVersionKind]kindError{}, watched: map[schema.GroupVersionKind]bool{},
 	}
 	w.gatherer = gather.New(w, last)
 	return w
@@ -172,7 +175,7 @@ func (w *view) look(ctx context.Context) {
 	}
 }
 
-// complete says whether the view may be believed: all required kinds have been listed, and the others have been listed, have failed, or have been waited
+// complete says whether the view may be believed: all required kinds have been listed and are watched, and the others have been listed, have failed, or have been waited
 // for long enough.
 func (w *view) complete(ctx context.Context) bool {
 	if w.believed {
@@ -180,7 +183,7 @@ func (w *view) complete(ctx context.Context) bool {
 	}
 	late := time.Now().After(w.deadline)
 	for _, k := range gather.BaseKinds() {
-		if !w.synced(k) && (k.Required || (!late && !w.hasProblem(k))) {
+		if !w.live(k) && (k.Required || (!late && !w.hasProblem(k))) {
 			return false
 		}
 	}
@@ -201,15 +204,15 @@ func (w *view) complete(ctx context.Context) bool {
 // refused says whether a required kind still cannot be read after the time that kinds are waited for.
 func (w *view) refused() bool {
 	return time.Now().After(w.deadline) && slices.ContainsFunc(gather.BaseKinds(), func(k gather.Kind) bool {
-		return k.Required && !w.synced(k) && w.hasProblem(k)
+		return k.Required && !w.live(k) && w.hasProblem(k)
 	})
 }
 
-// missing names the required kinds that have not been listed, for a message.
+// missing names the required kinds that have not been listed or are not watched, for a message.
 func (w *view) missing() string {
 	var out []string
 	for _, k := range gather.BaseKinds() {
-		if !k.Required || w.synced(k) {
+		if !k.Required || w.live(k) {
 			continue
 		}
 		w.mu.Lock()
@@ -218,7 +221,7 @@ func (w *view) missing() string {
 		if known {
 			out = append(out, gather.Problem(problem.verb, k, problem.err))
 		} else {
-			out = append(out, "no answer to the list of "+k.GroupResource())
+			out = append(out, "no answer to the list or watch of "+k.GroupResource())
 		}
 	}
 	if len(out) == 0 {
@@ -230,6 +233,33 @@ func (w *view) missing() string {
 func (w *view) synced(k gather.Kind) bool {
 	informer := w.informers[k]
 	return informer != nil && informer.HasSynced()
+}
+
+// live says whether what is known of a kind is complete and, where the kind is required, kept so by a watch: one that could only be listed would be
+// believed, and then stand still.
+func (w *view) live(k gather.Kind) bool {
+	if !w.synced(k) || !k.Required {
+		return w.synced(k)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, has := w.problems[k.GroupVersionKind]
+	return w.watched[k.GroupVersionKind] && !has
+}
+
+// frozen names the required kinds that have not been listed or watched with success for a while, and says why. What is known of them is of the past. It
+// returns "" while there are none: a watch that is merely interrupted is taken up again at once.
+func (w *view) frozen() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for _, k := range gather.BaseKinds() {
+		problem, has := w.problems[k.GroupVersionKind]
+		if k.Required && has && w.opts.Now().Sub(problem.since) >= w.opts.FrozenTimeout {
+			out = append(out, gather.Problem(problem.verb, k, problem.err))
+		}
+	}
+	return strings.Join(out, "; ")
 }
 
 func (w *view) hasProblem(k gather.Kind) bool {
@@ -261,16 +291,26 @@ func (w *view) markDirty(k gather.Kind) {
 	signal(w.changed)
 }
 
-// setProblem records how a list or watch of a kind ended; nil clears.
+// setProblem records how a list or watch of a kind ended; nil clears, but that a list succeeds does not clear that the watch after it fails.
 func (w *view) setProblem(gvk schema.GroupVersionKind, verb string, err error) {
 	w.mu.Lock()
-	_, had := w.problems[gvk]
+	problem, had := w.problems[gvk]
+	if err == nil && verb == "list" && problem.verb == "watch" {
+		w.mu.Unlock()
+		return
+	}
+	news := had != (err != nil)
 	if err == nil {
 		delete(w.problems, gvk)
+		news = news || (verb == "watch" && !w.watched[gvk])
+		w.watched[gvk] = w.watched[gvk] || verb == "watch"
 	} else {
-		w.problems[gvk] = kindError{verb: verb, err: err}
+		if !had {
+			problem.since = w.opts.Now()
+		}
+		w.problems[gvk] = kindError{verb: verb, err: err, since: problem.since}
 	}
-	if had != (err != nil) {
+	if news {
 		for _, k := range allKinds() {
 			if k.GroupVersionKind == gvk {
 				w.dirty[k] = true
@@ -278,7 +318,7 @@ func (w *view) setProblem(gvk schema.GroupVersionKind, verb string, err error) {
 		}
 	}
 	w.mu.Unlock()
-	if had != (err != nil) {
+	if news {
 		signal(w.changed)
 	}
 	if apierrors.IsUnauthorized(err) {
@@ -302,7 +342,7 @@ func (w *view) List(ctx context.Context, list client.ObjectList, opts ...client.
 	w.mu.Lock()
 	problem, has := w.problems[gvk]
 	w.mu.Unlock()
-	// A watch that is merely interrupted is the probe's business; one that is forbidden leaves the cache behind for good.
+	// A watch that is merely interrupted is the probe's business, one that stays so is that of frozen; one that is forbidden leaves the cache behind for good.
 	if has && (!synced || apierrors.IsForbidden(problem.err)) {
 		return &gather.ReadError{Verb: problem.verb, Err: problem.err}
 	}

@@ -134,7 +134,7 @@ func newFleet(t *testing.T) *fleet.Fleet {
 		Scheme: fleetScheme(t), Logger: testr.New(t),
 		ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 2 * time.Second, ProbeFailures: 2,
 		BackoffMin: 50 * time.Millisecond, BackoffMax: 500 * time.Millisecond,
-		RefreshInterval: time.Second, OptionalTimeout: 20 * time.Second,
+		RefreshInterval: time.Second, OptionalTimeout: 20 * time.Second, FrozenTimeout: time.Second,
 	})
 	t.Cleanup(f.Close)
 	return f
@@ -313,7 +313,8 @@ func testFleetDuplicate(t *testing.T, native *cluster.Cluster) {
 	g.Eventually(stateReason(f, "younger"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 }
 
-// testFleetForbiddenKind connects with a token that may read pods, namespaces, nodes and Services only.
+// testFleetForbiddenKind connects with a token that may read pods, namespaces, nodes and Services only, and then loses and gets back the right to watch
+// one of them.
 func testFleetForbiddenKind(t *testing.T, native *cluster.Cluster, c client.Client) {
 	g := gomega.NewWithT(t)
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "reader"}, Rules: []rbacv1.PolicyRule{
@@ -327,14 +328,36 @@ func testFleetForbiddenKind(t *testing.T, native *cluster.Cluster, c client.Clie
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "reader"},
 		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "kube-system", Name: "reader"}},
 	}))
+	relay := newRelay(t, native.URL())
 	f := newFleet(t)
-	f.Set(registration("m", 0), []byte("current-context: c\nclusters: [{name: c, cluster: {server: '"+native.URL()+"', certificate-authority-data: "+
+	f.Set(registration("m", 0), []byte("current-context: c\nclusters: [{name: c, cluster: {server: '"+relay.url()+"', certificate-authority-data: "+
 		base64.StdEncoding.EncodeToString(native.RESTConfig().CAData)+"}}]\nusers: [{name: u, user: {token: "+token(t, native, account)+
 		"}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n"))
 	g.Eventually(stateReason(f, "m"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 	state, _ := f.State("m")
 	g.Expect(state.Problems).To(gomega.ContainElement(gomega.HavePrefix("cannot list customresourcedefinitions.apiextensions.k8s.io: forbidden")))
 	g.Expect(state.CalicoReady).To(gomega.BeFalse())
+
+	// Only the next watch is refused; cutting the present ones brings it on.
+	all := role.DeepCopy().Rules
+	role.Rules[0].Resources = []string{"namespaces", "nodes", "services"}
+	role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list"}})
+	must(t, c.Update(t.Context(), role))
+	relay.setCut(true)
+	relay.setCut(false)
+	message := func() string { s, _ := f.State("m"); return s.Message }
+	g.Eventually(message, patience).Should(gomega.Equal("the cluster cannot be watched, and what is known of it is held: " +
+		"cannot watch pods: forbidden; grant get, list and watch on pods to the operator's account on the member"))
+	state, _ = f.State("m")
+	g.Expect(state.Reachable).To(gomega.BeFalse())
+	g.Expect(state.Reason).To(gomega.Equal(mcnv1alpha1.ReasonConnectionFailed))
+	g.Expect(state.StaleSince).NotTo(gomega.BeNil())
+	m, _ := f.Member("m")
+	g.Expect(m.Namespaces).NotTo(gomega.BeEmpty(), "what was last known is held")
+	g.Consistently(stateReason(f, "m"), 2*time.Second).Should(gomega.Equal(mcnv1alpha1.ReasonConnectionFailed), "lists alone connect nobody")
+	role.Rules = all
+	must(t, c.Update(t.Context(), role))
+	g.Eventually(stateReason(f, "m"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 }
 
 func testFleetFaults(t *testing.T, native *cluster.Cluster) {
