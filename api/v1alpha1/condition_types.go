@@ -57,7 +57,7 @@ const (
 	// Next step: wait; status.clusters says which are not done.
 	ReasonProgressing Reason = "Progressing"
 
-	// ReasonInvalid: the spec cannot be compiled; the last good state stays in force.
+	// ReasonInvalid: the spec cannot be compiled for the fleet; the policies that stand stay in force.
 	// Next step: change the field that the message names.
 	ReasonInvalid Reason = "Invalid"
 
@@ -85,7 +85,7 @@ const (
 	// Next step: rename or delete that object, or set --owner-id to adopt a rebuilt hub's objects.
 	ReasonOwnershipConflict Reason = "OwnershipConflict"
 
-	// ReasonHeld: updates are Held, on the network or on the member, and the policies there are not those of the current spec.
+	// ReasonHeld: updates are Held, on the network or on the member, and the policies there are not those of the current spec; addresses keep flowing.
 	// Next step: set updates to Automatic when the change may go out.
 	ReasonHeld Reason = "Held"
 
@@ -104,8 +104,8 @@ const (
 	// Next step: wait some seconds.
 	ReasonConnecting Reason = "Connecting"
 
-	// ReasonConnectionFailed: the cluster's API server does not answer, or refuses the credential.
-	// Next step: read the message; check the network path and the credential.
+	// ReasonConnectionFailed: the cluster's API server does not answer, refuses the credential, or does not let it list and watch what is needed.
+	// Next step: read the message; check the network path, the credential and its rights.
 	ReasonConnectionFailed Reason = "ConnectionFailed"
 
 	// ReasonSecretNotFound: the Secret that access names is not in the operator's namespace, or lacks the key.
