@@ -3,9 +3,11 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 )
 
@@ -37,14 +39,35 @@ func (c *Cluster) createCalicoDefaults(ctx context.Context, version schema.Group
 	return nil
 }
 
-// waitForPolicies waits until Calico's API lists policies.
+// waitForPolicies waits until Calico's API lists policies, and discovery names them: kube-apiserver gathers what aggregated servers serve in the
+// background, and clients that look a kind up before that believe that it does not exist.
 func (c *Cluster) waitForPolicies(ctx context.Context, p *process) error {
+	const policies = "globalnetworkpolicies"
 	client, err := dynamic.NewForConfig(c.RESTConfig())
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	return wait(ctx, "globalnetworkpolicies are listed", p, func(ctx context.Context) error {
-		_, err := client.Resource(calicoV3.WithResource("globalnetworkpolicies")).List(ctx, metav1.ListOptions{})
+	finder, err := discovery.NewDiscoveryClientForConfig(c.RESTConfig())
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	err = wait(ctx, policies+" are listed", p, func(ctx context.Context) error {
+		_, err := client.Resource(calicoV3.WithResource(policies)).List(ctx, metav1.ListOptions{})
 		return err
+	})
+	if err != nil {
+		return err
+	}
+	return wait(ctx, policies+" are discovered", p, func(context.Context) error {
+		_, served, err := finder.ServerGroupsAndResources()
+		if err != nil {
+			return err
+		}
+		for _, list := range served {
+			if list.GroupVersion == calicoV3.String() && slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Name == policies }) {
+				return nil
+			}
+		}
+		return fmt.Errorf("discovery does not name %s of %s yet", policies, calicoV3)
 	})
 }
