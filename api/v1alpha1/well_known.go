@@ -2,7 +2,7 @@ package v1alpha1
 
 // Names that other programs may rely on. They are part of the API: changing one is a breaking change.
 const (
-	// CleanupFinalizer holds a MultiCloudNetwork, a MemberCluster and a member's Secret until what we wrote is removed.
+	// CleanupFinalizer holds a MultiCloudNetwork or a MemberCluster until what we wrote is removed. The members' Secrets carry none.
 	CleanupFinalizer = "multicloud.network/cleanup"
 
 	// FieldManager is the field manager of everything we write, on the hub and on members. Argo CD users name it in
