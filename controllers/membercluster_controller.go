@@ -4,10 +4,12 @@ package controllers
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,6 +25,9 @@ import (
 
 // cleaningPause is how long a deletion waits before it looks again at a member that is being connected to or cleaned.
 const cleaningPause = 2 * time.Second
+
+// restartPatience is how long after a start the status that a former process wrote may stand in for what is not known yet.
+const restartPatience = 30 * time.Second
 
 // MemberFleet is what the controller needs of a fleet.Fleet.
 type MemberFleet interface {
@@ -52,6 +57,10 @@ type MemberClusterReconciler struct {
 	Cleaner Cleaner
 	// Now is the clock; time.Now.
 	Now func() time.Time
+
+	// started is when this process first looked at a MemberCluster.
+	started   time.Time
+	startOnce sync.Once
 }
 
 // Reconcile brings the fleet to what a MemberCluster says, and its status to what the fleet knows.
@@ -81,7 +90,34 @@ func (r *MemberClusterReconciler) reconcile(ctx context.Context, req ctrl.Reques
 	if err := r.register(ctx, &member); err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, r.writeStatus(ctx, &member)
+	state, ok := r.Fleet.State(member.Name)
+	if !ok {
+		return ctrl.Result{}, nil
+	}
+	if wait := r.awaits(&member, state); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	return ctrl.Result{}, r.writeStatus(ctx, &member, state)
+}
+
+// now reads the clock.
+func (r *MemberClusterReconciler) now() time.Time {
+	if r.Now == nil {
+		return time.Now()
+	}
+	return r.Now()
+}
+
+// awaits says for how long the status that is there may stand, because this process has just started, connects to the member for the first time and so
+// knows nothing better; 0 if what the fleet says is to be written. A restart then changes no status of a fleet that is as it was.
+func (r *MemberClusterReconciler) awaits(member *mcnv1alpha1.MemberCluster, state fleet.State) time.Duration {
+	r.startOnce.Do(func() { r.started = r.now() })
+	verdict := meta.FindStatusCondition(member.Status.Conditions, mcnv1alpha1.ConditionReachable)
+	if state.Reachable || state.Synced || state.Reason != mcnv1alpha1.ReasonConnecting ||
+		verdict == nil || verdict.Reason == string(mcnv1alpha1.ReasonConnecting) || member.Status.ObservedGeneration != member.Generation {
+		return 0
+	}
+	return restartPatience - r.now().Sub(r.started)
 }
 
 // register hands the member and its kubeconfig to the fleet.
@@ -111,18 +147,10 @@ func (r *MemberClusterReconciler) register(ctx context.Context, member *mcnv1alp
 }
 
 // writeStatus computes the status and writes it if it differs.
-func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1alpha1.MemberCluster) error {
-	state, ok := r.Fleet.State(member.Name)
-	if !ok {
-		return nil
-	}
+func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1alpha1.MemberCluster, state fleet.State) error {
 	known, _ := r.Fleet.Member(member.Name)
-	now := time.Now
-	if r.Now != nil {
-		now = r.Now
-	}
 	want := status.Member(status.MemberFacts{
-		Generation: member.Generation, Now: metav1.NewTime(now()), Previous: member.Status,
+		Generation: member.Generation, Now: metav1.NewTime(r.now()), Previous: member.Status,
 		Role: member.Spec.Role, SourceNAT: member.Spec.PodNetwork.SourceNAT,
 		Reachable: state.Reachable, Reason: state.Reason, Message: state.Message, StaleSince: state.StaleSince, Problems: state.Problems,
 		ClusterID: state.ClusterID, KubernetesVersion: known.KubernetesVersion, Cloud: known.Cloud, Calico: known.Calico, PodCIDRs: known.PodCIDRs,

@@ -2,7 +2,9 @@ package controllers
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,14 +15,17 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/fleet"
@@ -28,7 +33,7 @@ import (
 )
 
 const (
-	memberNamespace = "members"
+	memberNamespace = mcnv1alpha1.DefaultNamespace
 	memberPatience  = 60 * time.Second
 )
 
@@ -51,10 +56,13 @@ func (c *recordingCleaner) count(name string) int {
 	return c.calls[name]
 }
 
-// memberHub is a hub with the controller running on it.
+// memberHub is a hub with the controller running on it, as the operator's service account.
 type memberHub struct {
 	client.Client
 	cleaner *recordingCleaner
+	// admin and operator are ways to the hub.
+	admin, operator *rest.Config
+	scheme          *runtime.Scheme
 	// kubeconfig is the hub's own; the hub stands in for every member.
 	kubeconfig []byte
 }
@@ -67,35 +75,56 @@ func startMemberHub(t *testing.T) *memberHub {
 	s := runtime.NewScheme()
 	requireNoError(t, clientgoscheme.AddToScheme(s))
 	requireNoError(t, mcnv1alpha1.AddToScheme(s))
-	mgr, err := ctrl.NewManager(hub.RESTConfig(), ctrl.Options{
-		Scheme: s, Logger: testr.New(t), Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache:      cache.Options{ByObject: HubCacheByObject(memberNamespace)},
-		Controller: config.Controller{SkipNameValidation: new(true)},
+	c, err := client.New(hub.RESTConfig(), client.Options{Scheme: s})
+	requireNoError(t, err)
+	requireNoError(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: memberNamespace}}))
+	for _, file := range []string{"operator_role.yaml", "operator_role_binding.yaml"} {
+		text, err := os.ReadFile(filepath.Join("..", "config", "rbac", file))
+		requireNoError(t, err)
+		for doc := range strings.SplitSeq(string(text), "\n---\n") {
+			var object unstructured.Unstructured
+			requireNoError(t, yaml.Unmarshal([]byte(doc), &object.Object))
+			requireNoError(t, c.Create(t.Context(), &object))
+		}
+	}
+	kubeconfig, err := hub.Kubeconfig()
+	requireNoError(t, err)
+	operator := rest.CopyConfig(hub.RESTConfig())
+	operator.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:" + memberNamespace + ":multicloud-network-operator", Groups: []string{"system:serviceaccounts", "system:authenticated"},
+	}
+	return &memberHub{Client: c, admin: hub.RESTConfig(), operator: operator, scheme: s, kubeconfig: kubeconfig}
+}
+
+// run starts an operator; stop waits for its end.
+func (h *memberHub) run(t *testing.T) (members *fleet.Fleet, stop func()) {
+	t.Helper()
+	mgr, err := ctrl.NewManager(h.operator, ctrl.Options{
+		Scheme: h.scheme, Logger: testr.New(t), Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache:          cache.Options{ByObject: HubCacheByObject(memberNamespace)},
+		Controller:     config.Controller{SkipNameValidation: new(true)},
+		LeaderElection: true, LeaderElectionID: "multicloud-network-operator", LeaderElectionNamespace: memberNamespace, LeaderElectionReleaseOnCancel: true,
 	})
 	requireNoError(t, err)
-	members := fleet.New(fleet.Options{
-		Hub: hub.RESTConfig(), Scheme: s, Logger: testr.New(t),
+	members = fleet.New(fleet.Options{
+		Hub: h.admin, Scheme: h.scheme, Logger: testr.New(t),
 		ProbeInterval: 200 * time.Millisecond, BackoffMin: 50 * time.Millisecond, BackoffMax: 200 * time.Millisecond,
 	})
 	requireNoError(t, mgr.Add(members))
-	cleaner := &recordingCleaner{calls: map[string]int{}}
-	r := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: memberNamespace, Fleet: members, Cleaner: cleaner}
+	h.cleaner = &recordingCleaner{calls: map[string]int{}}
+	r := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: memberNamespace, Fleet: members, Cleaner: h.cleaner}
 	requireNoError(t, r.SetupWithManager(mgr))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
-	c, err := client.New(hub.RESTConfig(), client.Options{Scheme: s})
-	requireNoError(t, err)
-	requireNoError(t, c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: memberNamespace}}))
-	kubeconfig, err := hub.Kubeconfig()
-	requireNoError(t, err)
-	return &memberHub{Client: c, cleaner: cleaner, kubeconfig: kubeconfig}
+	t.Cleanup(stop)
+	return members, stop
 }
 
 func requireNoError(t *testing.T, err error) {
@@ -140,9 +169,11 @@ func bySecret(name string) mcnv1alpha1.Access {
 
 func TestMemberCluster(t *testing.T) {
 	h := startMemberHub(t)
+	_, stop := h.run(t)
 	t.Run("by Secret", func(t *testing.T) { testMemberBySecret(t, h) })
 	t.Run("local, deleted with orphans", func(t *testing.T) { testMemberLocal(t, h) })
 	t.Run("unreachable, deleted", func(t *testing.T) { testMemberUnreachable(t, h) })
+	t.Run("restart", func(t *testing.T) { testMemberRestart(t, h, stop) })
 }
 
 func testMemberBySecret(t *testing.T, h *memberHub) {
@@ -209,4 +240,68 @@ func testMemberUnreachable(t *testing.T, h *memberHub) {
 	requireNoError(t, h.Delete(ctx, member))
 	g.Eventually(h.gone(t, "lost"), memberPatience).Should(gomega.BeTrue())
 	g.Expect(h.cleaner.count("lost")).To(gomega.BeZero())
+}
+
+// testMemberRestart ends the operator that runs and starts another.
+func testMemberRestart(t *testing.T, h *memberHub, stop func()) {
+	g, ctx := gomega.NewWithT(t), t.Context()
+	good, bad := memberCluster("good", mcnv1alpha1.Access{Local: &mcnv1alpha1.LocalAccess{}}), memberCluster("bad", bySecret("bad"))
+	requireNoError(t, h.Create(ctx, good))
+	requireNoError(t, h.Create(ctx, bad))
+	refused := []byte(strings.ReplaceAll(string(h.kubeconfig), "https://127.0.0.1:", "https://127.0.0.1:1 # "))
+	requireNoError(t, h.Create(ctx, h.secret("bad", refused)))
+	versions := func() (out []string) {
+		for _, m := range []*mcnv1alpha1.MemberCluster{good, bad} {
+			requireNoError(t, h.Get(ctx, client.ObjectKeyFromObject(m), m))
+			out = append(out, m.ResourceVersion)
+		}
+		return out
+	}
+	g.Eventually(h.condition(t, "good", mcnv1alpha1.ConditionReady), memberPatience).Should(gomega.Equal("True/Ready"))
+	g.Eventually(h.condition(t, "bad", mcnv1alpha1.ConditionReachable), memberPatience).Should(gomega.Equal("False/ConnectionFailed"))
+	stop()
+	before := versions()
+	members, _ := h.run(t)
+	reason := func(name string) func() mcnv1alpha1.Reason {
+		return func() mcnv1alpha1.Reason { s, _ := members.State(name); return s.Reason }
+	}
+	g.Eventually(reason("good"), memberPatience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
+	g.Eventually(reason("bad"), memberPatience).Should(gomega.Equal(mcnv1alpha1.ReasonConnectionFailed))
+	g.Consistently(versions, time.Second).Should(gomega.Equal(before), "a restart writes no status where nothing changed")
+}
+
+func TestMemberAwaitsAVerdictAfterAStart(t *testing.T) {
+	connecting := fleet.State{Reason: mcnv1alpha1.ReasonConnecting}
+	for name, tc := range map[string]struct {
+		stored     mcnv1alpha1.Reason
+		generation int64
+		state      fleet.State
+		after      time.Duration
+		want       time.Duration
+	}{
+		"a new member":                   {generation: 1, state: connecting},
+		"one that was connected":         {stored: mcnv1alpha1.ReasonConnected, generation: 1, state: connecting, want: restartPatience},
+		"one that was lost":              {stored: mcnv1alpha1.ReasonConnectionFailed, generation: 1, state: connecting, want: restartPatience},
+		"one that was connecting":        {stored: mcnv1alpha1.ReasonConnecting, generation: 1, state: connecting},
+		"a changed spec":                 {stored: mcnv1alpha1.ReasonConnected, generation: 2, state: connecting},
+		"some time after the start":      {stored: mcnv1alpha1.ReasonConnected, generation: 1, state: connecting, after: 10 * time.Second, want: restartPatience - 10*time.Second},
+		"a long time after the start":    {stored: mcnv1alpha1.ReasonConnected, generation: 1, state: connecting, after: restartPatience},
+		"a verdict of failure":           {stored: mcnv1alpha1.ReasonConnected, generation: 1, state: fleet.State{Reason: mcnv1alpha1.ReasonConnectionFailed}},
+		"one that this process has seen": {stored: mcnv1alpha1.ReasonConnected, generation: 1, state: fleet.State{Reason: mcnv1alpha1.ReasonConnecting, Synced: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(5000, 0)
+			r := &MemberClusterReconciler{Now: func() time.Time { return now }}
+			r.awaits(&mcnv1alpha1.MemberCluster{}, connecting) // the first that it looks at
+			now = now.Add(tc.after)
+			member := memberCluster("m", bySecret("m"))
+			member.Generation, member.Status.ObservedGeneration = tc.generation, 1
+			if tc.stored != "" {
+				member.Status.Conditions = []metav1.Condition{{Type: mcnv1alpha1.ConditionReachable, Reason: string(tc.stored)}}
+			}
+			if got := r.awaits(member, tc.state); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
 }
