@@ -70,7 +70,7 @@ func (r *NetworkReconciler) remains(s *scope, n *mcnv1alpha1.MultiCloudNetwork) 
 // gone tells whether a worker found that nothing is left, when it looked for this very deletion: one that found so earlier, because the network did not
 // select its member, says nothing about what was written since.
 func gone(result member.Result, generation int64) bool {
-	return result.Gone && result.Generation == generation
+	return result.Gone && !result.Outdated && result.Generation == generation
 }
 
 // dropLeftovers forgets networks that are off a member that has returned.

@@ -125,7 +125,9 @@ func (s *scope) clusterFacts(n *mcnv1alpha1.MultiCloudNetwork, name string, resu
 }
 
 func report(r member.Result) *status.Report {
-	return &status.Report{Generation: r.Generation, Programmed: r.Programmed, Gone: r.Gone, Reason: r.Reason, Message: r.Message}
+	return &status.Report{
+		Generation: r.Generation, Outdated: r.Outdated, Staged: r.Staged, Programmed: r.Programmed, Gone: r.Gone, Reason: r.Reason, Message: r.Message,
+	}
 }
 
 // writeStatus writes a status if it says something new. Counts alone are written at most twice a minute.

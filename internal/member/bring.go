@@ -59,14 +59,14 @@ func (w *worker) effective() *prepared {
 // bringShared writes tier, guard and pools. ready says whether policies may follow: the tier and the guard stand.
 func (w *worker) bringShared(ctx context.Context, cluster *apply.Cluster, intent *prepared, t *todo) (wrote, ready bool, wait time.Duration) {
 	p := w.progressOf(sharedKey)
-	if w.mayTry(p) {
+	if p.mayTry(intent.wholeShared) {
 		p.err = intent.err
 		at, actions := t.next()
 		if at == phaseBase && p.err == nil {
 			wrote, p.err = w.do(ctx, cluster, p, t, actions)
 		}
 	}
-	wait = w.settleFailure(p)
+	wait = w.settleFailure(p, intent.wholeShared)
 	ready = true
 	for _, a := range t.actions {
 		if a.want != nil && isFrame(a.want.object) {
@@ -81,7 +81,7 @@ func (w *worker) bringShared(ctx context.Context, cluster *apply.Cluster, intent
 func (w *worker) dropShared(ctx context.Context, cluster *apply.Cluster, t *todo) (wrote bool, wait time.Duration) {
 	p := w.progressOf(sharedDropKey)
 	at, actions := t.next()
-	if at < phaseDropDenies || at == phaseSettled || !w.mayTry(p) {
+	if at < phaseDropDenies || at == phaseSettled || !p.mayTry(w.current.wholeShared) {
 		return false, forever
 	}
 	if wait := w.settling(w.progressOf(sharedKey), at); wait > 0 {
@@ -89,7 +89,7 @@ func (w *worker) dropShared(ctx context.Context, cluster *apply.Cluster, t *todo
 	}
 	wrote, p.err = w.do(ctx, cluster, p, t, actions)
 	w.dropErr = p.err
-	return wrote, w.settleFailure(p)
+	return wrote, w.settleFailure(p, w.current.wholeShared)
 }
 
 // bringNetwork takes a network through its phases as far as it may go now.
@@ -107,7 +107,7 @@ func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name 
 			p.err, p.failures = nil, 0
 			return wrote, forever
 		}
-		if !w.mayTry(p) {
+		if !p.mayTry(n.whole) {
 			return wrote, time.Until(p.retryAt)
 		}
 		if wait := w.gate(name, n, p, at, ready); wait > 0 {
@@ -119,7 +119,7 @@ func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name 
 			return wrote, 0
 		}
 		if p.err = err; err != nil {
-			return wrote, w.settleFailure(p)
+			return wrote, w.settleFailure(p, n.whole)
 		}
 	}
 }
@@ -251,22 +251,22 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	return true, nil
 }
 
-// mayTry tells whether a failed network's time has come, or its intent has changed.
-func (w *worker) mayTry(p *progress) bool {
-	return p.failures == 0 || p.retryPlan != w.seen || time.Now().After(p.retryAt)
+// mayTry tells whether a failed network's time has come, or what is wanted of it has changed.
+func (p *progress) mayTry(plan string) bool {
+	return p.failures == 0 || p.retryPlan != plan || time.Now().After(p.retryAt)
 }
 
 // settleFailure plans the next try after a failure, and forgets failures after a success.
-func (w *worker) settleFailure(p *progress) time.Duration {
+func (w *worker) settleFailure(p *progress, plan string) time.Duration {
 	if p.err == nil || errors.Is(p.err, errOutdated) {
 		p.err, p.failures = nil, 0
 		return forever
 	}
-	if p.failures > 0 && p.retryPlan == w.seen && time.Now().Before(p.retryAt) {
+	if p.failures > 0 && p.retryPlan == plan && time.Now().Before(p.retryAt) {
 		return time.Until(p.retryAt)
 	}
 	p.failures++
-	p.retryPlan = w.seen
+	p.retryPlan = plan
 	p.retryAt = time.Now().Add(w.backoff(p.failures))
 	w.log.Error(p.err, "a write failed; trying again", "failures", p.failures)
 	return time.Until(p.retryAt)

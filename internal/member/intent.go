@@ -1,11 +1,17 @@
 package member
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
+	"slices"
 	"sort"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/apply"
 	"multicloud.network/operator/internal/compile"
 )
@@ -57,6 +63,8 @@ type networkPlan struct {
 	NetworkIntent
 	wants map[compile.Key]*wanted
 	err   error
+	// whole tells everything of the intent from another; content what Result.Outdated speaks of.
+	whole, content string
 }
 
 // prepared is an Intent, converted once when it comes in.
@@ -65,21 +73,62 @@ type prepared struct {
 	shared   map[compile.Key]*wanted
 	networks map[string]*networkPlan
 	err      error
+	// whole tells the intent from another one, wholeShared its shared objects.
+	whole, wholeShared string
 }
 
 func prepare(in Intent) *prepared {
 	out := &prepared{Intent: in, networks: make(map[string]*networkPlan, len(in.Networks))}
 	out.shared, out.err = convert(in.Shared)
+	frame := identities(in.Shared)
+	out.wholeShared = digest(frame)
+	all := []string{in.UID, fmt.Sprint(in.Held, in.Frozen, in.Unsynced), out.wholeShared}
 	for name, n := range in.Networks {
 		plan := &networkPlan{NetworkIntent: n}
 		if !n.Remove {
 			plan.wants, plan.err = convert(n.Objects)
 		}
+		plan.identify(frame)
 		plan.Objects = nil
 		out.networks[name] = plan
+		all = append(all, name+" "+plan.whole)
 	}
+	slices.Sort(all[3:])
+	out.whole = digest(all)
 	out.Shared, out.Intent.Networks = nil, nil
 	return out
+}
+
+// identify computes what tells the plan from another. The content of sets is not what a status speaks of: it follows the pods all day, and a set that
+// cannot be written is told by its error.
+func (n *networkPlan) identify(frame []string) {
+	objects := identities(n.Objects)
+	flags := fmt.Sprint(n.Generation, n.Staged, n.Held, n.Remove, n.Unsynced)
+	n.whole = digest(append([]string{flags}, objects...))
+	if n.Remove {
+		n.content = "removal"
+		return
+	}
+	policies := slices.DeleteFunc(objects, func(id string) bool { return strings.HasPrefix(id, apply.KindSet+" ") })
+	n.content = digest(slices.Concat([]string{fmt.Sprint(n.Staged)}, frame, policies))
+}
+
+// identities are the objects' kinds, names and content hashes, sorted.
+func identities(objects []compile.Object) []string {
+	out := make([]string, 0, len(objects))
+	for _, o := range objects {
+		out = append(out, o.Key().Kind+" "+o.Key().Name+" "+o.Resource.GetAnnotations()[mcnv1alpha1.ContentHashAnnotation])
+	}
+	slices.Sort(out)
+	return out
+}
+
+func digest(lines []string) string {
+	h := sha256.New()
+	for _, line := range lines {
+		_, _ = io.WriteString(h, line+"\n")
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func convert(objects []compile.Object) (map[compile.Key]*wanted, error) {

@@ -235,3 +235,18 @@ func (c content) has(network string) bool {
 	}
 	return false
 }
+
+// staged tells whether the policies of a network that are there are Staged kinds alone; fallback where there are none.
+func (c content) staged(network string, fallback bool) bool {
+	found := false
+	for key, u := range c {
+		if !isPolicy(key) || apply.Network(u) != network {
+			continue
+		}
+		if key.Kind == apply.KindPolicy {
+			return false
+		}
+		found = true
+	}
+	return found || fallback
+}

@@ -2,6 +2,7 @@ package member
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
@@ -16,7 +17,10 @@ type Result struct {
 	Programmed bool
 	// Gone says that the network was to be removed, and nothing of it is there any more.
 	Gone bool
-	// Staged says that the policies are Staged kinds.
+	// Outdated says that something else is wanted by now: policies, tier, guard or pools, or whether policies are Staged. The result speaks of what was
+	// wanted before.
+	Outdated bool
+	// Staged says that the policies that are there are Staged kinds; where there are none, those that are wanted.
 	Staged bool
 	// Held says that changes of policies are not written.
 	Held bool
@@ -26,6 +30,8 @@ type Result struct {
 	Reason mcnv1alpha1.Reason
 	// Message says what is wrong or awaited, and where.
 	Message string
+
+	content string // networkPlan.content of what it speaks of
 }
 
 // Status is what is known of a member's worker.
@@ -40,7 +46,7 @@ type Status struct {
 
 // result sums up a network after a pass.
 func (w *worker) result(name string, n *networkPlan, t *todo, p *progress) Result {
-	out := Result{Generation: n.Generation, Staged: n.Staged, Held: n.Held || w.current.Held, Wanted: len(n.wants)}
+	out := Result{Generation: n.Generation, content: n.content, Staged: w.live.staged(name, n.Staged), Held: n.Held || w.current.Held, Wanted: len(n.wants)}
 	missing := t.frozen
 	for _, a := range t.actions {
 		if a.want != nil {
@@ -50,9 +56,9 @@ func (w *worker) result(name string, n *networkPlan, t *todo, p *progress) Resul
 	out.Done = max(0, out.Wanted-missing)
 	switch {
 	case p.err != nil:
-		out.Reason, out.Message = failureReason(p.err), p.err.Error()
+		out.Reason, out.Message = failureReason(p.err), steady(p.err)
 	case w.sharedErr != nil && !n.Remove:
-		out.Reason, out.Message = failureReason(w.sharedErr), w.sharedErr.Error()
+		out.Reason, out.Message = failureReason(w.sharedErr), steady(w.sharedErr)
 	case len(t.actions) > 0:
 		at, _ := t.next()
 		out.Reason = mcnv1alpha1.ReasonProgressing
@@ -71,6 +77,12 @@ func (w *worker) result(name string, n *networkPlan, t *todo, p *progress) Resul
 	}
 	return out
 }
+
+// varying is what differs from one try to the next in the text of an error that stays the same: our end of a connection, IDs, resource versions, durations.
+var varying = regexp.MustCompile(`\S+:\d+->|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\(\d+\)|\b\d+(\.\d+)?(ns|µs|ms|s)\b`)
+
+// steady is the text of an error as it stands in a status, where it must not change without need.
+func steady(err error) string { return varying.ReplaceAllString(err.Error(), "") }
 
 func failureReason(err error) mcnv1alpha1.Reason {
 	if apply.IsOwnershipConflict(err) {

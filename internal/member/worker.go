@@ -50,7 +50,8 @@ type worker struct {
 	stale     map[string]bool // kinds to list before live may be believed
 	resyncAt  time.Time       // when to list everything again
 	attached  time.Time
-	unread    int // how often listing failed in a row
+	unread    int       // how often listing failed in a row
+	rereadAt  time.Time // before that it is not tried again
 	progress  map[string]*progress
 	written   map[compile.Key]bool // in this pass
 	sharedErr error                // why tier, guard or pools are not all there
@@ -67,7 +68,7 @@ type progress struct {
 	named     bool // those waited for in vain are in the log
 	failures  int
 	retryAt   time.Time
-	retryPlan int // the version of the intent that failed
+	retryPlan string // what failed
 	err       error
 }
 
@@ -93,11 +94,21 @@ func (w *worker) kick() {
 	w.wake()
 }
 
+// setIntent replaces the intent. One that is equal is not looked at again: it comes with every pass of the reconciler, and must not cut waiting short.
 func (w *worker) setIntent(p *prepared) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.intent != nil && w.intent.whole == p.whole {
+		return
+	}
+	for name, n := range p.networks {
+		if n.Remove && (w.intent == nil || w.intent.networks[name] == nil || !w.intent.networks[name].Remove) {
+			// That nothing was left after an earlier removal says nothing about this one.
+			delete(w.state.Results, name)
+		}
+	}
 	w.intent = p
 	w.version++
-	w.mu.Unlock()
 	w.wake()
 }
 
@@ -127,6 +138,10 @@ func (w *worker) status() Status {
 	defer w.mu.Unlock()
 	out := w.state
 	out.Results = maps.Clone(out.Results)
+	for name, r := range out.Results {
+		r.Outdated = w.intent == nil || w.intent.networks[name] == nil || w.intent.networks[name].content != r.content
+		out.Results[name] = r
+	}
 	return out
 }
 
@@ -158,6 +173,9 @@ func (w *worker) pass(ctx context.Context) time.Duration {
 		defer context.AfterFunc(conn.Context, cancel)()
 	}
 	w.attach(conn)
+	if wait := w.rereadWait(); wait > 0 {
+		return wait
+	}
 	if !w.take() {
 		return w.jittered(w.m.opts.Resync)
 	}
@@ -176,6 +194,16 @@ func (w *worker) pass(ctx context.Context) time.Duration {
 			return min(next, time.Until(w.resyncAt))
 		}
 	}
+}
+
+// rereadWait tells how long not to list after a failure, whatever wakes us, but for somebody who asks for it.
+func (w *worker) rereadWait() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.unread == 0 || w.relist {
+		return 0
+	}
+	return time.Until(w.rereadAt)
 }
 
 // take picks up the newest intent; it tells whether there is anything to do.
@@ -278,21 +306,23 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 		return w.m.opts.Retry
 	}
 	w.unread++
+	delay := w.backoff(w.unread)
+	w.rereadAt = time.Now().Add(delay)
 	w.log.Error(err, "cannot read our objects on the cluster", "failures", w.unread)
 	// Others wait for a member that cannot be read no longer than for one that is out of reach.
 	w.m.barrier.connection(w.name, false)
 	var answer apierrors.APIStatus
 	if !w.isCleaning() && !errors.As(err, &answer) && !errors.Is(err, errNotCalico) {
 		// No answer at all says nothing about what the cluster holds; the fleet's probe says soon whether it is out of reach.
-		return w.backoff(w.unread)
+		return delay
 	}
 	w.mu.Lock()
 	results := map[string]Result{}
 	if w.current != nil && !w.clean {
 		for name, n := range w.current.networks {
 			old := w.state.Results[name]
-			old.Generation, old.Programmed, old.Gone = n.Generation, false, false
-			old.Reason, old.Message = failureReason(err), err.Error()
+			old.Generation, old.content, old.Programmed, old.Gone = n.Generation, n.content, false, false
+			old.Reason, old.Message = failureReason(err), steady(err)
 			results[name] = old
 		}
 	}
@@ -301,7 +331,7 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 	}
 	w.mu.Unlock()
 	w.store(results)
-	return w.backoff(w.unread)
+	return delay
 }
 
 func (w *worker) progressOf(network string) *progress {

@@ -46,7 +46,7 @@ type ClusterFacts struct {
 	// Name and Role are the member's.
 	Name string
 	Role mcnv1alpha1.MemberRole
-	// Staged says that its policies are Staged kinds there; Held that changes of policies are not written there.
+	// Staged says that its policies are to be Staged kinds there; Held that changes of policies are not written there.
 	Staged, Held bool
 	// Reachable says whether the operator is connected; UnreachableReason and UnreachableMessage say why not, StaleSince since when.
 	Reachable          bool
@@ -63,6 +63,10 @@ type ClusterFacts struct {
 type Report struct {
 	// Generation is the one that it speaks of.
 	Generation int64
+	// Outdated says that something else is wanted by now, without a new generation.
+	Outdated bool
+	// Staged says that the policies that stand there are Staged kinds.
+	Staged bool
 	// Programmed says that everything was read back as wanted.
 	Programmed bool
 	// Gone says that the network was removed there.
@@ -83,7 +87,7 @@ func Network(f NetworkFacts) mcnv1alpha1.MultiCloudNetworkStatus {
 		ObservedGeneration: f.Generation,
 		Boundary:           cmp.Or(f.Boundary, f.Previous.Boundary),
 		ExclusiveSlot:      f.ExclusiveSlot,
-		Mode:               mode(f.Clusters),
+		Mode:               mode(clusters),
 		Summary:            summary(f, clusters),
 		Conditions:         slices.Clone(f.Previous.Conditions),
 	}
@@ -103,10 +107,7 @@ func Network(f NetworkFacts) mcnv1alpha1.MultiCloudNetworkStatus {
 func clusterStatus(f NetworkFacts, c ClusterFacts) mcnv1alpha1.ClusterStatus {
 	out := mcnv1alpha1.ClusterStatus{Name: c.Name, Role: c.Role, StaleSince: c.StaleSince}
 	if c.Role != mcnv1alpha1.RoleSource {
-		out.Mode = mcnv1alpha1.ModeEnforced
-		if c.Staged {
-			out.Mode = mcnv1alpha1.ModeStaged
-		}
+		out.Mode = standing(f, c)
 	}
 	var reason mcnv1alpha1.Reason
 	out.Programmed, reason, out.Message = judge(f, c)
@@ -116,6 +117,26 @@ func clusterStatus(f NetworkFacts, c ClusterFacts) mcnv1alpha1.ClusterStatus {
 		out.Message = ""
 	}
 	return out
+}
+
+// standing is the mode of the policies that are on a member, as far as anybody knows.
+func standing(f NetworkFacts, c ClusterFacts) mcnv1alpha1.Mode {
+	if c.Report != nil {
+		return modeOf(c.Report.Staged)
+	}
+	for _, was := range f.Previous.Clusters {
+		if was.Name == c.Name && was.Mode != "" {
+			return was.Mode
+		}
+	}
+	return modeOf(c.Staged)
+}
+
+func modeOf(staged bool) mcnv1alpha1.Mode {
+	if staged {
+		return mcnv1alpha1.ModeStaged
+	}
+	return mcnv1alpha1.ModeEnforced
 }
 
 func judge(f NetworkFacts, c ClusterFacts) (metav1.ConditionStatus, mcnv1alpha1.Reason, string) {
@@ -146,6 +167,8 @@ func judge(f NetworkFacts, c ClusterFacts) (metav1.ConditionStatus, mcnv1alpha1.
 			"updates are Held: generation %d stays in force; set updates to Automatic to let the change out", c.Report.Generation)
 	case c.Report.Generation != f.Generation:
 		return metav1.ConditionFalse, mcnv1alpha1.ReasonProgressing, fmt.Sprintf("generation %d has not been written yet", f.Generation)
+	case c.Report.Outdated:
+		return metav1.ConditionFalse, mcnv1alpha1.ReasonProgressing, "what follows from a change of the fleet or of another network has not been written yet"
 	case c.Report.Programmed:
 		return metav1.ConditionTrue, "", ""
 	}
@@ -156,15 +179,12 @@ func judge(f NetworkFacts, c ClusterFacts) (metav1.ConditionStatus, mcnv1alpha1.
 // that an earlier run of the operator wrote for this generation.
 func knownProgrammed(f NetworkFacts, c ClusterFacts) bool {
 	if c.Report != nil {
-		return c.Report.Programmed && c.Report.Generation == f.Generation
+		return c.Report.Programmed && !c.Report.Outdated && c.Report.Generation == f.Generation
 	}
 	if f.Previous.ObservedGeneration != f.Generation {
 		return false
 	}
-	mode := mcnv1alpha1.ModeEnforced
-	if c.Staged {
-		mode = mcnv1alpha1.ModeStaged
-	}
+	mode := modeOf(c.Staged)
 	return slices.ContainsFunc(f.Previous.Clusters, func(was mcnv1alpha1.ClusterStatus) bool {
 		return was.Name == c.Name && was.Programmed == metav1.ConditionTrue && was.Mode == mode
 	})
@@ -205,14 +225,13 @@ func sortClusters(clusters []mcnv1alpha1.ClusterStatus) {
 }
 
 // mode sums up on how many of the Managed members the policies have effect.
-func mode(clusters []ClusterFacts) mcnv1alpha1.Mode {
+func mode(clusters []mcnv1alpha1.ClusterStatus) mcnv1alpha1.Mode {
 	staged, enforced := 0, 0
 	for _, c := range clusters {
-		switch {
-		case c.Role == mcnv1alpha1.RoleSource:
-		case c.Staged:
+		switch c.Mode {
+		case mcnv1alpha1.ModeStaged:
 			staged++
-		default:
+		case mcnv1alpha1.ModeEnforced:
 			enforced++
 		}
 	}
@@ -237,14 +256,14 @@ func summary(f NetworkFacts, clusters []mcnv1alpha1.ClusterStatus) mcnv1alpha1.N
 		if !c.Reachable {
 			out.Unreachable++
 		}
-		if c.Staged {
-			out.Staged++
-		}
 		if c.Held {
 			out.Held++
 		}
 	}
 	for _, c := range clusters {
+		if c.Mode == mcnv1alpha1.ModeStaged {
+			out.Staged++
+		}
 		if c.Role != mcnv1alpha1.RoleSource && c.Programmed == metav1.ConditionTrue {
 			out.Programmed++
 		}

@@ -227,7 +227,7 @@ func TestClustersAreListedThoseThatNeedAttentionFirst(t *testing.T) {
 }
 
 func TestModeAndCounts(t *testing.T) {
-	staged := with(done("a"), func(c *status.ClusterFacts) { c.Staged = true })
+	staged := with(done("a"), func(c *status.ClusterFacts) { c.Staged, c.Report.Staged = true, true })
 	held := with(done("b"), func(c *status.ClusterFacts) { c.Held = true })
 	tests := map[string]struct {
 		clusters []status.ClusterFacts
@@ -264,5 +264,25 @@ func TestTruncateKeepsTheTail(t *testing.T) {
 	got := status.Truncate(strings.Repeat("x", 3000), "; and that stays")
 	if len(got) != status.MaxMessage || !strings.HasSuffix(got, "...; and that stays") {
 		t.Errorf("got %d bytes ending in %q", len(got), got[len(got)-30:])
+	}
+}
+
+func TestWhatIsWantedByNowAndNotYetWrittenIsNotProgrammed(t *testing.T) {
+	outdated := func(c *status.ClusterFacts) { c.Staged, c.Report.Outdated = true, true }
+	tests := map[string]struct {
+		cluster status.ClusterFacts
+		want    metav1.ConditionStatus
+	}{
+		"within reach":     {with(done("a"), outdated), metav1.ConditionFalse},
+		"out of reach":     {with(away("a", 2), outdated), metav1.ConditionUnknown},
+		"as wanted":        {done("a"), metav1.ConditionTrue},
+		"as wanted, away":  {away("a", 2), metav1.ConditionTrue},
+		"not looked at it": {with(done("a"), func(c *status.ClusterFacts) { c.Report = nil }), metav1.ConditionFalse},
+	}
+	for name, tc := range tests {
+		got := status.Network(status.NetworkFacts{Generation: 2, Clusters: []status.ClusterFacts{tc.cluster}}).Clusters[0]
+		if got.Programmed != tc.want || got.Mode != mcnv1alpha1.ModeEnforced {
+			t.Errorf("%s: programmed %s, mode %s; want %s, and Enforced, which stands", name, got.Programmed, got.Mode, tc.want)
+		}
 	}
 }

@@ -159,7 +159,7 @@ func (b *bench) wait(name, network string, check func(member.Result) bool) membe
 }
 
 func programmed(generation int64) func(member.Result) bool {
-	return func(r member.Result) bool { return r.Programmed && r.Generation == generation }
+	return func(r member.Result) bool { return r.Programmed && !r.Outdated && r.Generation == generation }
 }
 
 func (b *bench) meta(name, network string) metav1.ObjectMeta {
@@ -214,6 +214,7 @@ func (b *bench) addresses(network, name string, nets ...string) compile.Object {
 	m := b.meta("mcn-"+b.tier+"-"+name, network)
 	m.Labels[mcnv1alpha1.GroupLabel] = "g" + name
 	m.Labels[mcnv1alpha1.SourceClusterLabel] = "elsewhere"
+	m.Annotations[mcnv1alpha1.ContentHashAnnotation] = strings.ReplaceAll(strings.Join(nets, "_"), "/", "_")
 	return compile.Object{Role: compile.RoleSet, Network: network, Resource: &calicov3.GlobalNetworkSet{
 		TypeMeta: calicoType("GlobalNetworkSet"), ObjectMeta: m, Spec: calicov3.GlobalNetworkSetSpec{Nets: nets},
 	}}
