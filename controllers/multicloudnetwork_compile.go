@@ -2,11 +2,13 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,6 +34,8 @@ type scope struct {
 	compiler *compile.Compiler                         // compile
 	warnings map[string][]compile.Warning              // intend: about shared objects, by member
 	statuses map[string]member.Status                  // intend: read after the intents were set
+	loose    map[string]bool                           // hold: networks without our finalizer, for which nothing new is written
+	failed   []error                                   // any step: what failed for one network alone
 	stop     bool                                      // awaitMembers: end the pass
 	again    time.Duration                             // any step: when to look again at the latest; 0 for never
 }
@@ -142,21 +146,29 @@ func (r *NetworkReconciler) forget(s *scope) {
 	}
 }
 
-// addFinalizers makes sure that nothing is written for a network whose deletion we might miss.
+// addFinalizers makes sure that nothing is written for a network whose deletion we might miss. One that cannot be changed is left as it is on the members,
+// and does not keep the others waiting.
 func (r *NetworkReconciler) addFinalizers(ctx context.Context, s *scope) error {
-	for _, n := range s.networks {
+	s.loose = map[string]bool{}
+	s.networks = slices.DeleteFunc(s.networks, func(n *mcnv1alpha1.MultiCloudNetwork) bool {
 		before := n.DeepCopy()
 		if !controllerutil.AddFinalizer(n, mcnv1alpha1.CleanupFinalizer) {
-			continue
+			return false
 		}
-		status := n.Status
 		err := r.Client.Patch(ctx, n, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(mcnv1alpha1.FieldManager))
-		if err != nil {
-			return client.IgnoreNotFound(err)
+		if err != nil && !apierrors.IsNotFound(err) {
+			s.loose[n.Name] = true
+			s.fail(n, "adding the finalizer", err)
 		}
-		n.Status = status
-	}
+		n.Status = before.Status
+		return apierrors.IsNotFound(err)
+	})
 	return nil
+}
+
+// fail notes what failed for one network alone.
+func (s *scope) fail(n *mcnv1alpha1.MultiCloudNetwork, doing string, err error) {
+	s.failed = append(s.failed, fmt.Errorf("%s of network %q: %w", doing, n.Name, err))
 }
 
 // compile validates the newest specs, puts the last valid one in the place of those that are invalid or held back, and compiles.

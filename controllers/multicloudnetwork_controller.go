@@ -2,9 +2,11 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -146,7 +148,13 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl
 			break
 		}
 	}
-	return ctrl.Result{RequeueAfter: s.again}, nil
+	err := errors.Join(s.failed...)
+	if s.again > 0 && err != nil && !apierrors.IsConflict(err) {
+		// An error's own delay grows to minutes, and others are waiting.
+		ctrl.LoggerFrom(ctx).Error(err, "some networks could not be written; trying again", "after", s.again)
+		return ctrl.Result{RequeueAfter: s.again}, nil
+	}
+	return retryConflict(ctrl.Result{RequeueAfter: s.again}, err)
 }
 
 // enqueueAll turns every event into the one request, a little later.

@@ -2,11 +2,17 @@ package controllers
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -162,5 +168,53 @@ func TestDeletionIgnoresWhatWasGoneBeforeIt(t *testing.T) {
 	tell(3)
 	if b.mustPass(); b.exists("net") {
 		t.Error("the network is still there after it was gone from its only member")
+	}
+}
+
+func TestANetworkThatCannotBeWrittenStopsNoOther(t *testing.T) {
+	refuse := func(obj client.Object) error {
+		switch obj.GetName() {
+		case "bad", "bad-deleted":
+			return apierrors.NewInternalError(errors.New("the test refuses to write it"))
+		case "vanished":
+			return apierrors.NewNotFound(schema.GroupResource{Resource: "multicloudnetworks"}, obj.GetName())
+		}
+		return nil
+	}
+	hooks := interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			if err := refuse(obj); err != nil {
+				return err
+			}
+			return c.Patch(ctx, obj, patch, opts...)
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+			if err := refuse(obj); err != nil {
+				return err
+			}
+			return c.SubResource(sub).Patch(ctx, obj, patch, opts...)
+		},
+	}
+	b := newBenchOfNetworks(t, hooks, memberObject("aws"), networkObject("bad", 1), networkObject("vanished", 1), networkObject("good", 1),
+		deleted("bad-deleted", 2), deleted("deleted", 2))
+	b.connect("aws")
+	b.fleet.statuses["aws"] = member.Status{Connected: true, Results: map[string]member.Result{
+		"good": {Generation: 1, Programmed: true}, "bad-deleted": {Generation: 2, Gone: true}, "deleted": {Generation: 2, Gone: true},
+	}}
+	for range 3 {
+		if _, err := b.pass(); err == nil || !strings.Contains(err.Error(), `"bad"`) {
+			t.Errorf("the pass gave %v, want it to name network bad", err)
+		}
+	}
+	var good mcnv1alpha1.MultiCloudNetwork
+	if err := b.Client.Get(t.Context(), client.ObjectKey{Name: "good"}, &good); err != nil {
+		t.Fatal(err)
+	}
+	if len(good.Finalizers) == 0 || good.Status.Summary.Clusters != "1/1" || b.exists("deleted") {
+		t.Errorf("network good is %+v and deleted exists: %v; want all done for them", good, b.exists("deleted"))
+	}
+	intents := b.fleet.intents["aws"].Networks
+	if _, ok := intents["good"]; !ok || len(intents) > 2 {
+		t.Errorf("intents are for %v, want good, and bad-deleted as long as it is there", slices.Collect(maps.Keys(intents)))
 	}
 }

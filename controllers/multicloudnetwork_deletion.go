@@ -32,7 +32,7 @@ func (r *NetworkReconciler) release(ctx context.Context, s *scope) error {
 		}
 		err := r.Client.Patch(ctx, n, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(mcnv1alpha1.FieldManager))
 		if client.IgnoreNotFound(err) != nil {
-			return err
+			s.fail(n, "removing the finalizer", err)
 		}
 	}
 	return nil

@@ -29,6 +29,9 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 		}
 	}
 	for name, n := range s.inForce {
+		if s.loose[name] {
+			continue
+		}
 		result := s.results[name]
 		for member := range intents {
 			intents[member].Networks[name] = networkIntent(n, result, member, awaited)

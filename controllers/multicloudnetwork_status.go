@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -31,7 +30,7 @@ func (r *NetworkReconciler) report(ctx context.Context, s *scope) error {
 			continue
 		}
 		if err := r.writeStatus(ctx, s, n, status.Network(r.facts(s, n))); err != nil {
-			return fmt.Errorf("writing the status of network %q: %w", n.Name, err)
+			s.fail(n, "writing the status", err)
 		}
 	}
 	return nil
