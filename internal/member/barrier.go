@@ -18,6 +18,12 @@ type barrier struct {
 	waiting map[string]func()
 }
 
+// seat is a worker's place at the barrier. After it has left, what it says is not heard: another worker may sit there under the same name.
+type seat struct {
+	member string
+	left   bool // guarded by the barrier's lock
+}
+
 func newBarrier(patience time.Duration) *barrier {
 	return &barrier{
 		patience: patience,
@@ -28,9 +34,13 @@ func newBarrier(patience time.Duration) *barrier {
 }
 
 // report says how far a member is with a network.
-func (b *barrier) report(network, member string, p phase) {
+func (b *barrier) report(network string, from *seat, p phase) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if from.left {
+		return
+	}
+	member := from.member
 	members := b.phases[network]
 	if members == nil {
 		members = map[string]phase{}
@@ -43,9 +53,26 @@ func (b *barrier) report(network, member string, p phase) {
 }
 
 // forget takes a member out of a network, or out of all when network is empty.
-func (b *barrier) forget(network, member string) {
+func (b *barrier) forget(network string, from *seat) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.drop(network, from)
+}
+
+// leave takes a worker out of all networks, for good.
+func (b *barrier) leave(from *seat) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drop("", from)
+	from.left = true
+}
+
+// drop forgets; the lock is held.
+func (b *barrier) drop(network string, from *seat) {
+	if from.left {
+		return
+	}
+	member := from.member
 	for name, members := range b.phases {
 		if network != "" && name != network {
 			continue
@@ -63,9 +90,13 @@ func (b *barrier) forget(network, member string) {
 }
 
 // connection says whether a member can be reached, and since when not.
-func (b *barrier) connection(member string, connected bool) {
+func (b *barrier) connection(from *seat, connected bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if from.left {
+		return
+	}
+	member := from.member
 	if connected {
 		delete(b.lost, member)
 		return
@@ -85,10 +116,11 @@ func (b *barrier) lostSince(member string) (time.Time, bool) {
 
 // behind names the other members that have not reached a phase. One that has been out of reach for longer than our patience is not waited for.
 // wake is called when one of them gets further.
-func (b *barrier) behind(network, member string, p phase, wake func()) []string {
+func (b *barrier) behind(network string, from *seat, p phase, wake func()) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []string
+	member := from.member
 	for other, at := range b.phases[network] {
 		since, lost := b.lost[other]
 		if other == member || at >= p || (lost && time.Since(since) >= b.patience) {
@@ -96,7 +128,7 @@ func (b *barrier) behind(network, member string, p phase, wake func()) []string 
 		}
 		out = append(out, other)
 	}
-	if len(out) > 0 {
+	if len(out) > 0 && !from.left {
 		b.waiting[member] = wake
 	}
 	slices.Sort(out)

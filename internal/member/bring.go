@@ -50,7 +50,7 @@ func (w *worker) effective() *prepared {
 	for name := range w.progress {
 		if name != sharedKey && name != sharedDropKey && w.current.networks[name] == nil {
 			delete(w.progress, name)
-			w.m.barrier.forget(name, w.name)
+			w.m.barrier.forget(name, w.seat)
 		}
 	}
 	return w.current
@@ -126,7 +126,7 @@ func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name 
 
 // arrive notes the phase that a network stands at, for the barrier and for how long it has been waiting.
 func (w *worker) arrive(name string, p *progress, at phase) {
-	w.m.barrier.report(name, w.name, at)
+	w.m.barrier.report(name, w.seat, at)
 	if p.at != at {
 		p.at, p.since, p.named = at, time.Now(), false
 	}
@@ -158,7 +158,7 @@ func (w *worker) gate(name string, n *networkPlan, p *progress, at phase, ready 
 	if at == phaseDropBase && !p.policies {
 		return 0
 	}
-	others := w.m.barrier.behind(name, w.name, at, w.wake)
+	others := w.m.barrier.behind(name, w.seat, at, w.wake)
 	if at == phaseDenies {
 		others = append(others, n.Unsynced...)
 	}

@@ -53,6 +53,7 @@ type Manager struct {
 	mu      sync.Mutex
 	ctx     context.Context // set by Start
 	workers map[string]*worker
+	ending  map[string]<-chan struct{} // workers that were stopped, by name: the next one begins when it is closed
 	group   sync.WaitGroup
 	subs    []chan struct{}
 }
@@ -68,7 +69,7 @@ func NewManager(opts Options) *Manager {
 	if opts.Retry == 0 {
 		opts.Retry = 500 * time.Millisecond
 	}
-	return &Manager{opts: opts, barrier: newBarrier(opts.Barrier), workers: map[string]*worker{}}
+	return &Manager{opts: opts, barrier: newBarrier(opts.Barrier), workers: map[string]*worker{}, ending: map[string]<-chan struct{}{}}
 }
 
 // Start runs the workers until the context ends, and returns when the last one has finished its API call.
@@ -126,12 +127,12 @@ func (m *Manager) SetIntent(name string, in Intent) {
 // markChanged puts a member at the start of each network whose policies change there, for the others to wait for it.
 func (m *Manager) markChanged(w *worker, in *prepared) {
 	if in.Frozen {
-		m.barrier.forget("", w.name)
+		m.barrier.forget("", w.seat)
 		return
 	}
 	for network, plan := range in.networks {
 		if !samePolicies(w.planned(network), plan) {
-			m.barrier.report(network, w.name, phaseNone)
+			m.barrier.report(network, w.seat, phaseNone)
 		}
 	}
 }
@@ -205,7 +206,7 @@ func (m *Manager) worker(name string) *worker {
 	if !ok {
 		w = newWorker(m, name)
 		m.workers[name] = w
-		m.barrier.connection(name, false)
+		m.barrier.connection(w.seat, false)
 		if m.ctx != nil {
 			m.launch(w)
 		}
@@ -213,18 +214,26 @@ func (m *Manager) worker(name string) *worker {
 	return w
 }
 
-// launch starts a worker; the lock is held.
+// launch starts a worker, once the one before it under the same name has finished its API call: only one may write to a member. The lock is held.
 func (m *Manager) launch(w *worker) {
 	ctx, cancel := context.WithCancel(m.ctx)
 	w.stop = cancel
-	m.group.Go(func() { w.run(ctx) })
+	before := m.ending[w.name]
+	m.group.Go(func() {
+		defer close(w.done)
+		if before != nil {
+			<-before
+		}
+		w.run(ctx)
+	})
 }
 
 // remove stops a worker; the lock is held.
 func (m *Manager) remove(name string, w *worker) {
 	if w.stop != nil {
 		w.stop()
+		m.ending[name] = w.done
 	}
 	delete(m.workers, name)
-	m.barrier.forget("", name)
+	m.barrier.leave(w.seat)
 }

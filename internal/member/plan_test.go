@@ -1,12 +1,15 @@
 package member
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
@@ -123,28 +126,78 @@ func TestNetworkPlansTouchOnlyTheirOwn(t *testing.T) {
 func TestBarrierWaitsForThoseBehindButNotForTheLongLost(t *testing.T) {
 	b := newBarrier(time.Hour)
 	woken := 0
+	seats := map[string]*seat{}
 	for _, m := range []string{"a", "b", "c"} {
-		b.connection(m, true)
-		b.report("net", m, phaseNone)
+		seats[m] = &seat{member: m}
+		b.connection(seats[m], true)
+		b.report("net", seats[m], phaseNone)
 	}
-	b.report("net", "a", phasePermits)
-	if got := b.behind("net", "a", phasePermits, func() { woken++ }); strings.Join(got, " ") != "b c" {
+	b.report("net", seats["a"], phasePermits)
+	if got := b.behind("net", seats["a"], phasePermits, func() { woken++ }); strings.Join(got, " ") != "b c" {
 		t.Errorf("behind are %v, want b and c", got)
 	}
-	b.report("net", "b", phaseSettled)
+	b.report("net", seats["b"], phaseSettled)
 	if woken != 1 {
 		t.Errorf("woken %d times when b got further, want once", woken)
 	}
-	b.connection("c", false)
-	if got := b.behind("net", "a", phasePermits, func() {}); strings.Join(got, " ") != "c" {
+	b.connection(seats["c"], false)
+	if got := b.behind("net", seats["a"], phasePermits, func() {}); strings.Join(got, " ") != "c" {
 		t.Errorf("behind are %v, want c, which was lost just now", got)
 	}
 	b.lost["c"] = time.Now().Add(-2 * time.Hour)
-	if got := b.behind("net", "a", phasePermits, func() {}); len(got) > 0 {
+	if got := b.behind("net", seats["a"], phasePermits, func() {}); len(got) > 0 {
 		t.Errorf("behind are %v, want nobody: c is long lost", got)
 	}
-	b.forget("", "c")
+	b.forget("", seats["c"])
 	if _, lost := b.lostSince("c"); lost || b.phases["net"]["c"] != 0 {
 		t.Error("c was not forgotten")
 	}
+}
+
+func TestAWorkerThatWasStoppedIsNotHeardAtTheBarrier(t *testing.T) {
+	b := newBarrier(time.Hour)
+	old, successor, other := &seat{member: "a"}, &seat{member: "a"}, &seat{member: "b"}
+	b.connection(old, true)
+	b.leave(old)
+	b.report("net", successor, phaseNone)
+	b.report("net", old, phaseSettled)
+	b.forget("net", old)
+	b.connection(old, false)
+	if got := b.behind("net", other, phasePermits, func() {}); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("behind are %v, want a: only its former worker is done", got)
+	}
+	if _, lost := b.lostSince("a"); lost {
+		t.Error("the former worker of a made it look lost")
+	}
+}
+
+func TestASuccessorBeginsWhenTheFormerWorkerHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls, release := make(chan string, 2), make(chan struct{})
+		var m *Manager
+		m = NewManager(Options{Log: logr.Discard(), Connect: func(string) (Connection, bool) {
+			m.mu.Lock()
+			uid := m.workers["one"].uid
+			m.mu.Unlock()
+			calls <- uid
+			<-release
+			return Connection{}, false
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		m.SetIntents(map[string]Intent{"one": {UID: "old"}})
+		go func() { ended <- m.Start(ctx) }()
+		if got := <-calls; got != "old" {
+			t.Fatalf("the first to look is %q, want old", got)
+		}
+		m.SetIntents(map[string]Intent{"one": {UID: "new"}})
+		synctest.Wait()
+		if len(calls) > 0 {
+			t.Errorf("%q looks while the former worker is still at it", <-calls)
+		}
+		close(release)
+		<-calls
+		cancel()
+		<-ended
+	})
 }

@@ -32,6 +32,8 @@ type worker struct {
 	uid  string             // the MemberCluster's; held by the manager's lock
 	stop context.CancelFunc // set by the manager when the worker runs
 	wakc chan struct{}      // holds a token when there is something to look at
+	seat *seat              // at the barrier
+	done chan struct{}      // closed when run has returned
 
 	mu       sync.Mutex
 	intent   *prepared // nil before the first one
@@ -74,7 +76,7 @@ type progress struct {
 
 func newWorker(m *Manager, name string) *worker {
 	return &worker{
-		name: name, m: m, log: m.opts.Log.WithValues("cluster", name), wakc: make(chan struct{}, 1),
+		name: name, m: m, seat: &seat{member: name}, done: make(chan struct{}), log: m.opts.Log.WithValues("cluster", name), wakc: make(chan struct{}, 1),
 		progress: map[string]*progress{}, stale: map[string]bool{},
 		state: Status{LostSince: time.Now()},
 	}
@@ -239,13 +241,13 @@ func (w *worker) attach(conn Connection) {
 	w.conn, w.live, w.attached, w.unread = conn, nil, time.Now(), 0
 	w.progress = map[string]*progress{}
 	w.markStale(apply.Kinds()...)
-	w.m.barrier.connection(w.name, true)
+	w.m.barrier.connection(w.seat, true)
 }
 
 // lose notes that the member is out of reach. What was last known of its networks stays.
 func (w *worker) lose() {
 	w.conn, w.live = Connection{}, nil
-	w.m.barrier.connection(w.name, false)
+	w.m.barrier.connection(w.seat, false)
 	since, _ := w.m.barrier.lostSince(w.name)
 	w.mu.Lock()
 	changed := w.state.Connected
@@ -293,7 +295,7 @@ func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
 	w.live = fresh
 	clear(w.stale)
 	w.unread = 0
-	w.m.barrier.connection(w.name, true)
+	w.m.barrier.connection(w.seat, true)
 	if all {
 		w.resyncAt = time.Now().Add(w.jittered(w.m.opts.Resync))
 	}
@@ -310,7 +312,7 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 	w.rereadAt = time.Now().Add(delay)
 	w.log.Error(err, "cannot read our objects on the cluster", "failures", w.unread)
 	// Others wait for a member that cannot be read no longer than for one that is out of reach.
-	w.m.barrier.connection(w.name, false)
+	w.m.barrier.connection(w.seat, false)
 	var answer apierrors.APIStatus
 	if !w.isCleaning() && !errors.As(err, &answer) && !errors.Is(err, errNotCalico) {
 		// No answer at all says nothing about what the cluster holds; the fleet's probe says soon whether it is out of reach.
