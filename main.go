@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -99,10 +98,6 @@ func (f *flags) validate() error {
 	}
 	if f.concurrency < 1 {
 		problems = append(problems, fmt.Errorf("--concurrency %d: write 1 or more", f.concurrency))
-	}
-	if math.IsNaN(f.tierOrder) {
-		// Which is neither below nor above the bounds that compile.Settings compares it with.
-		problems = append(problems, errors.New("--tier-order NaN: write a number"))
 	}
 	return errors.Join(problems...)
 }

@@ -9,9 +9,6 @@ import (
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 )
 
-// CNICalico is what a member's status.calico.cni says where Calico gives pods their addresses.
-const CNICalico = "Calico"
-
 // Longest prefixes for which Calico's default block size is right: a pool holds at least one block.
 const (
 	defaultBlockIPv4 = 26
@@ -22,7 +19,7 @@ const (
 // source of traffic toward any pool's addresses, disabled ones included (felix/dataplane/linux/masq_mgr.go). Only where the member asks for it: it
 // changes the source of all its pods toward those addresses.
 func (c *Compiler) pools(m *member) ([]Object, []Warning) {
-	if m.SourceNAT != mcnv1alpha1.SourceNATPreserve || m.Calico.CNI != CNICalico {
+	if m.SourceNAT != mcnv1alpha1.SourceNATPreserve || m.Calico.CNI != mcnv1alpha1.CNICalico {
 		return nil, nil
 	}
 	var objects []Object

@@ -42,7 +42,7 @@ func (s Settings) Validate() error {
 	for _, problem := range validation.IsDNS1123Label(s.Tier) {
 		problems = append(problems, fmt.Errorf("--tier %q: %s", s.Tier, problem))
 	}
-	if s.TierOrder <= lowestTierOrder || s.TierOrder >= highestTierOrder {
+	if !(s.TierOrder > lowestTierOrder && s.TierOrder < highestTierOrder) { // so that NaN is refused
 		problems = append(problems, fmt.Errorf("--tier-order %v: choose one between %d and %d, behind Calico's own tier and before ClusterNetworkPolicy's",
 			s.TierOrder, lowestTierOrder, highestTierOrder))
 	}

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,7 @@ func TestSettingsSayWhatIsWrongByFlag(t *testing.T) {
 		"a tier with a dot":              {func(s *Settings) { s.Tier = "multi.cloud" }, "--tier"},
 		"a tier in front of Calico's":    {func(s *Settings) { s.TierOrder = 100 }, "--tier-order"},
 		"a tier behind the Admin tier":   {func(s *Settings) { s.TierOrder = 1000 }, "--tier-order"},
+		"a tier order that is no number": {func(s *Settings) { s.TierOrder = math.NaN() }, "--tier-order"},
 		"a namespace that is a selector": {func(s *Settings) { s.ExcludedNamespaces = []string{`a"} || has(x) || b in {"c`} }, "--excluded-namespaces"},
 		"more than a selector takes":     {func(s *Settings) { s.ExcludedNamespaces = many }, "multicloud.network/exclude"},
 	}
