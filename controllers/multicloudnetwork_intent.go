@@ -23,6 +23,7 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 			UID:      string(object.UID),
 			Held:     object.Spec.Updates == mcnv1alpha1.UpdatesHeld,
 			Frozen:   s.leaving(m.Name),
+			Unread:   !s.states[m.Name].Synced,
 			Shared:   shared,
 			Networks: r.removals(s, m.Name),
 			Unsynced: unsynced,

@@ -23,18 +23,21 @@ var errOutdated = errors.New("there is a newer intent")
 // back, and when to look again.
 func (w *worker) bring(ctx context.Context, cluster *apply.Cluster) (wrote bool, next time.Duration) {
 	next = forever
-	intent := w.effective()
-	shared := planShared(intent, w.live)
-	wroteShared, ready, wait := w.bringShared(ctx, cluster, intent, shared)
-	wrote, next = wrote || wroteShared, min(next, wait)
+	intent, ready := w.effective(), false
+	if !intent.Unread {
+		wrote, ready, next = w.bringShared(ctx, cluster, intent, planShared(intent, w.live))
+	}
 	for _, name := range slices.Sorted(maps.Keys(intent.networks)) {
 		if w.outdated() || ctx.Err() != nil {
 			return wrote, 0
 		}
+		if intent.Unread && !intent.networks[name].Remove {
+			continue
+		}
 		did, wait := w.bringNetwork(ctx, cluster, name, intent.networks[name], ready)
 		wrote, next = wrote || did, min(next, wait)
 	}
-	if !wrote {
+	if !wrote && !intent.Unread {
 		// The frame and the pools go when no network holds on to them, which only a pass without writes knows.
 		did, wait := w.dropShared(ctx, cluster, planShared(intent, w.live))
 		wrote, next = wrote || did, min(next, wait)
@@ -292,6 +295,9 @@ func firstFew(names []string) []string {
 func (w *worker) publish() {
 	results := make(map[string]Result, len(w.current.networks))
 	for name, n := range w.current.networks {
+		if w.current.Unread && !n.Remove {
+			continue
+		}
 		t := planNetwork(name, n, w.current, w.live)
 		results[name] = w.result(name, n, t, w.progressOf(name))
 	}

@@ -24,6 +24,9 @@ type Intent struct {
 	Held bool
 	// Frozen stops all writing, sets too: the member is being let go with what it holds.
 	Frozen bool
+	// Unread says that the member itself has not been read in full since the operator began, so that what was compiled for it may lack what is only known
+	// from there. Networks are removed, but nothing else is touched; the other members wait for it as for any that is behind.
+	Unread bool
 	// Unsynced are members whose pods have not been listed in full since the operator began. Sets that hold their addresses are not taken away and not
 	// changed: that an address is not known yet is no evidence against it.
 	Unsynced []string
@@ -82,7 +85,7 @@ func prepare(in Intent) *prepared {
 	out.shared, out.err = convert(in.Shared)
 	frame := identities(in.Shared)
 	out.wholeShared = digest(frame)
-	all := []string{in.UID, fmt.Sprint(in.Held, in.Frozen, in.Unsynced), out.wholeShared}
+	all := []string{in.UID, fmt.Sprint(in.Held, in.Frozen, in.Unread, in.Unsynced), out.wholeShared}
 	for name, n := range in.Networks {
 		plan := &networkPlan{NetworkIntent: n}
 		if !n.Remove {

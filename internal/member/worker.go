@@ -322,6 +322,9 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 	results := map[string]Result{}
 	if w.current != nil && !w.clean {
 		for name, n := range w.current.networks {
+			if w.current.Unread && !n.Remove {
+				continue
+			}
 			old := w.state.Results[name]
 			old.Generation, old.content, old.Programmed, old.Gone = n.Generation, n.content, false, false
 			old.Reason, old.Message = failureReason(err), steady(err)

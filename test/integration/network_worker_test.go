@@ -517,6 +517,25 @@ func TestSetsOfAMemberThatWasNotListedYetStay(t *testing.T) {
 	}
 }
 
+func TestAMemberThatWasNotReadYetIsOnlyFreedOfWhatIsDeleted(t *testing.T) {
+	b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": forms["aggregated"]})
+	b.intend("one", map[string]member.NetworkIntent{"a": {Generation: 1, Objects: b.version("a", "x")}, "b": {Generation: 1, Objects: b.version("b", "x")}}, nil)
+	b.wait("one", "a", programmed(1))
+	b.wait("one", "b", programmed(1))
+	b.taken()
+	b.intend("one", map[string]member.NetworkIntent{"a": {Generation: 2, Remove: true}, "b": {Generation: 1, Objects: b.version("b", "y")}}, func(in *member.Intent) {
+		in.Unread, in.Shared = true, in.Shared[:1] // what was compiled without the member lacks the guard
+	})
+	b.wait("one", "a", func(r member.Result) bool { return r.Gone })
+	for _, w := range b.taken() {
+		if !strings.Contains(w, ".a-flat") && !strings.Contains(w, "-ax") {
+			t.Errorf("before it was read: %s", w)
+		}
+	}
+	b.intend("one", map[string]member.NetworkIntent{"b": {Generation: 1, Objects: b.version("b", "y")}}, nil)
+	b.wait("one", "b", programmed(1))
+}
+
 func TestAMemberThatIsAwayIsBroughtUpToDateWhenItReturns(t *testing.T) {
 	b := newBench(t, time.Millisecond, 100*time.Millisecond, map[string]*cluster.Cluster{"one": forms["aggregated"], "two": forms["native"]})
 	b.set(func() { b.away["two"] = true })
