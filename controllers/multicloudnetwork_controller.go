@@ -80,6 +80,8 @@ type memory struct {
 	started time.Time
 	// inForce are the networks as they were last valid. After a restart an invalid network is left as it is on the members.
 	inForce map[string]*mcnv1alpha1.MultiCloudNetwork
+	// there is what counted for each member when its policies were last written. After a restart the newest specs count for the sets of a held member.
+	there map[string]inForceThere
 	// leftovers are networks that were deleted while members were out of reach: network, member, and the generation of the deletion. After a restart they
 	// stay.
 	leftovers map[string]map[string]int64
@@ -97,7 +99,7 @@ type writtenStatus struct {
 
 func newMemory() memory {
 	return memory{
-		inForce: map[string]*mcnv1alpha1.MultiCloudNetwork{}, leftovers: map[string]map[string]int64{},
+		there: map[string]inForceThere{}, inForce: map[string]*mcnv1alpha1.MultiCloudNetwork{}, leftovers: map[string]map[string]int64{},
 		counted: map[string]time.Time{}, written: map[string]writtenStatus{},
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	calicov3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -216,5 +218,83 @@ func TestANetworkThatCannotBeWrittenStopsNoOther(t *testing.T) {
 	intents := b.fleet.intents["aws"].Networks
 	if _, ok := intents["good"]; !ok || len(intents) > 2 {
 		t.Errorf("intents are for %v, want good, and bad-deleted as long as it is there", slices.Collect(maps.Keys(intents)))
+	}
+}
+
+// policyNames are the names of the policies in a member's last intent for network net.
+func (b *benchOfNetworks) policyNames(name string) []string {
+	var out []string
+	for _, o := range b.fleet.intents[name].Networks["net"].Objects {
+		if o.Role != compile.RoleSet {
+			out = append(out, o.Resource.GetName())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// addresses are those of all sets in a member's last intent for network net.
+func (b *benchOfNetworks) addresses(name string) string {
+	var out []string
+	for _, o := range b.fleet.intents[name].Networks["net"].Objects {
+		if set, ok := o.Resource.(*calicov3.GlobalNetworkSet); ok {
+			out = append(out, set.Spec.Nets...)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(slices.Compact(out), " ")
+}
+
+// update changes an object of the hub.
+func update[T client.Object](b *benchOfNetworks, name string, into T, change func(T)) {
+	b.t.Helper()
+	if err := b.Client.Get(context.Background(), client.ObjectKey{Name: name}, into); err != nil {
+		b.t.Fatal(err)
+	}
+	change(into)
+	if err := b.Client.Update(context.Background(), into); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func TestSetsOfAHeldMemberFollowThePoliciesThatStandThere(t *testing.T) {
+	b := newBenchOfNetworks(t, interceptor.Funcs{}, memberObject("aws"), memberObject("gcp"), networkObject("net", 1))
+	b.connect("aws", "gcp")
+	pod := func(name, address string) snapshot.Pod {
+		return snapshot.Pod{Namespace: "pay", Name: name, Labels: map[string]string{"app": name}, Addresses: []netip.Addr{netip.MustParseAddr(address)}}
+	}
+	gcp := &b.fleet.members[1]
+	gcp.PodCIDRs = []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}
+	gcp.Namespaces = []snapshot.Namespace{{Name: "pay", Labels: map[string]string{"team": "pay"}}}
+	gcp.Pods = []snapshot.Pod{pod("web", "10.2.0.1")}
+	b.mustPass()
+	policies := b.policyNames("aws")
+
+	update(b, "aws", &mcnv1alpha1.MemberCluster{}, func(m *mcnv1alpha1.MemberCluster) { m.Spec.Updates = mcnv1alpha1.UpdatesHeld })
+	update(b, "net", &mcnv1alpha1.MultiCloudNetwork{}, func(n *mcnv1alpha1.MultiCloudNetwork) {
+		n.Generation, n.Spec.Flat.Pods.PodSelector = 2, &metav1.LabelSelector{MatchLabels: map[string]string{"app": "none"}}
+	})
+	gcp.Pods = append(gcp.Pods, pod("db", "10.2.0.2"))
+	b.mustPass()
+	if got := b.policyNames("aws"); !slices.Equal(got, policies) || b.fleet.intents["aws"].Networks["net"].Generation != 1 {
+		t.Errorf("policies for aws went from %v to %v while held", policies, got)
+	}
+	if got := b.addresses("aws"); got != "10.2.0.1/32 10.2.0.2/32" {
+		t.Errorf("the sets on aws hold %q, want the new pod with the old one", got)
+	}
+	if slices.Equal(b.policyNames("gcp"), policies) {
+		t.Error("the change did not reach gcp, which is not held")
+	}
+
+	b.fleet.members[0].Labels = map[string]string{"env": "other"}
+	b.mustPass()
+	if b.fleet.intents["aws"].Networks["net"].Remove {
+		t.Error("another label took the network away from aws while held")
+	}
+
+	update(b, "aws", &mcnv1alpha1.MemberCluster{}, func(m *mcnv1alpha1.MemberCluster) { m.Spec.Updates = mcnv1alpha1.UpdatesAutomatic })
+	b.mustPass()
+	if !b.fleet.intents["aws"].Networks["net"].Remove {
+		t.Error("the network stays on aws although it is not held any more")
 	}
 }

@@ -29,13 +29,15 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 			Unsynced: unsynced,
 		}
 	}
-	for name, n := range s.inForce {
-		if s.loose[name] {
-			continue
-		}
-		result := s.results[name]
-		for member := range intents {
-			intents[member].Networks[name] = networkIntent(n, result, member, awaited)
+	r.remember(s)
+	for member := range intents {
+		held := r.heldResults(s, member)
+		for name, n := range s.inForce {
+			if s.loose[name] {
+				continue
+			}
+			use, result := r.intentWhileHeld(s, held, n, member)
+			intents[member].Networks[name] = networkIntent(use, result, member, awaited)
 		}
 	}
 	r.Members.SetIntents(intents)
@@ -54,7 +56,7 @@ func (r *NetworkReconciler) hopeless(s *scope, name string) bool {
 func networkIntent(n *mcnv1alpha1.MultiCloudNetwork, result compile.Result, name string, awaited []string) member.NetworkIntent {
 	i := slices.IndexFunc(result.Clusters, func(c compile.ClusterResult) bool { return c.Name == name })
 	if i < 0 {
-		return member.NetworkIntent{Generation: n.Generation, Remove: true}
+		return member.NetworkIntent{Generation: n.Generation, Remove: true, Held: n.Spec.Updates == mcnv1alpha1.UpdatesHeld}
 	}
 	out := member.NetworkIntent{
 		Generation: n.Generation,
@@ -77,12 +79,12 @@ func (r *NetworkReconciler) removals(s *scope, name string) map[string]member.Ne
 	out := map[string]member.NetworkIntent{}
 	for _, n := range s.deleting {
 		if n.Spec.DeletionPolicy != mcnv1alpha1.DeletionOrphan {
-			out[n.Name] = member.NetworkIntent{Generation: n.Generation, Remove: true}
+			out[n.Name] = member.NetworkIntent{Generation: n.Generation, Remove: true, Deleted: true}
 		}
 	}
 	for network, members := range r.memory.leftovers {
 		if generation, ok := members[name]; ok {
-			out[network] = member.NetworkIntent{Generation: generation, Remove: true}
+			out[network] = member.NetworkIntent{Generation: generation, Remove: true, Deleted: true}
 		}
 	}
 	return out

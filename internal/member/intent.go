@@ -44,8 +44,10 @@ type NetworkIntent struct {
 	Staged bool
 	// Held freezes the network's policies on this member; its sets keep flowing.
 	Held bool
-	// Remove takes away all that the member holds of the network; Objects is ignored.
+	// Remove takes away all that the member holds of the network; Objects is ignored. While updates are Held, that waits, but for Deleted.
 	Remove bool
+	// Deleted says that the network itself is being deleted, which Held does not hold up.
+	Deleted bool
 	// Objects are in the order in which they are to be written.
 	Objects []compile.Object
 	// Unsynced are those of Intent.Unsynced that are other members of the network. New denials wait for them, at most the barrier.
@@ -106,7 +108,7 @@ func prepare(in Intent) *prepared {
 // cannot be written is told by its error.
 func (n *networkPlan) identify(frame []string) {
 	objects := identities(n.Objects)
-	flags := fmt.Sprint(n.Generation, n.Staged, n.Held, n.Remove, n.Unsynced)
+	flags := fmt.Sprint(n.Generation, n.Staged, n.Held, n.Remove, n.Deleted, n.Unsynced)
 	n.whole = digest(append([]string{flags}, objects...))
 	if n.Remove {
 		n.content = "removal"
@@ -148,7 +150,7 @@ func convert(objects []compile.Object) (map[compile.Key]*wanted, error) {
 
 // samePolicies tells whether two plans want the same policies. Only then may other members take the word of this one for how far it is.
 func samePolicies(a, b *networkPlan) bool {
-	if a == nil || b == nil || a.Generation != b.Generation || a.Remove != b.Remove || a.Held != b.Held || len(a.wants) != len(b.wants) {
+	if a == nil || b == nil || a.Generation != b.Generation || a.Remove != b.Remove || a.Deleted != b.Deleted || a.Held != b.Held || len(a.wants) != len(b.wants) {
 		return false
 	}
 	for key := range a.wants {

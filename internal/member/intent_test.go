@@ -44,6 +44,8 @@ func TestIntentsAreToldApart(t *testing.T) {
 		"held":        {func(_ *Intent, n *NetworkIntent) { n.Held = true }, true, false},
 		"member held": {func(in *Intent, _ *NetworkIntent) { in.Held = true }, true, false},
 		"frozen":      {func(in *Intent, _ *NetworkIntent) { in.Frozen = true }, true, false},
+		"unread":      {func(in *Intent, _ *NetworkIntent) { in.Unread = true }, true, false},
+		"deleted":     {func(_ *Intent, n *NetworkIntent) { n.Remove, n.Deleted = true, true }, true, true},
 		"unsynced":    {func(in *Intent, _ *NetworkIntent) { in.Unsynced = []string{"x"} }, true, false},
 		"staged":      {func(_ *Intent, n *NetworkIntent) { n.Staged = true }, true, true},
 		"removal":     {func(_ *Intent, n *NetworkIntent) { n.Remove = true }, true, true},

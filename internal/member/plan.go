@@ -68,7 +68,7 @@ func (t *todo) next() (phase, []action) {
 // planNetwork compares what is wanted of a network with what is there.
 func planNetwork(name string, n *networkPlan, p *prepared, live content) *todo {
 	out := &todo{}
-	held := (n.Held || p.Held) && !n.Remove
+	held := (n.Held || p.Held) && !n.Deleted
 	out.addWrites(n.wants, live, func(w *wanted) decision {
 		switch {
 		case held && isPolicy(w.key):

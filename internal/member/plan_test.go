@@ -113,6 +113,14 @@ func TestNetworkPlansTouchOnlyTheirOwn(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("removal: %v, want %v", got, want)
 	}
+	deselected := &networkPlan{NetworkIntent: NetworkIntent{Remove: true}}
+	if p := planNetwork("net", deselected, &prepared{Intent: Intent{Held: true}}, old); len(p.actions) > 0 || p.frozen != 4 {
+		t.Errorf("selected no more, but held: %v and %d frozen, want all 4 policies to stay, and the set", told(p), p.frozen)
+	}
+	deselected.Deleted = true
+	if got := told(planNetwork("net", deselected, &prepared{Intent: Intent{Held: true}}, old)); !slices.Equal(got, want) {
+		t.Errorf("deleted while held: %v, want %v", got, want)
+	}
 	n := &networkPlan{wants: wants(thing(apply.KindPolicy, "t.net-a-p-new", "net", map[string]any{"selector": "group == 'current'"}))}
 	n.Held = true
 	old[compile.Key{Kind: apply.KindSet, Name: "mcn-spare"}] = labelled(thing(apply.KindSet, "mcn-spare", "net", nil), mcnv1alpha1.GroupLabel, "current")
@@ -198,6 +206,8 @@ func TestASuccessorBeginsWhenTheFormerWorkerHasEnded(t *testing.T) {
 		close(release)
 		<-calls
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 }

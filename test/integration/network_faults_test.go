@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	calicov3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -142,11 +143,42 @@ func checkHeldOnAMember(t *testing.T, f *fleetOfTest, good []string) {
 	if now := f.policies("aws"); !slices.Equal(now, good) {
 		t.Errorf("policies went from %v to %v while held", good, now)
 	}
+	checkHeldKeepsItsGroups(t, f, good)
 	f.changeMember("aws", func(m *mcnv1alpha1.MemberCluster) { m.Spec.Updates = mcnv1alpha1.UpdatesAutomatic })
 	f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
 	if now := f.policies("aws"); slices.Equal(now, good) {
 		t.Error("policies are still those from before")
 	}
+}
+
+// checkHeldKeepsItsGroups changes which pods the network picks: the sets of the policies that stand on the held member keep following the pods. Then it
+// takes the label away that the network selects: they stay all the same.
+func checkHeldKeepsItsGroups(t *testing.T, f *fleetOfTest, good []string) {
+	t.Helper()
+	f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
+		s.Flat.Pods.PodSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
+	})
+	f.pod("gcp", "pay", "late", map[string]string{"app": "late"}, strings.Replace(string(podCIDR("gcp")), "0.0/16", "1.9", 1))
+	holds := func() string {
+		var sets calicov3.GlobalNetworkSetList
+		if err := f.clients["aws"].List(t.Context(), &sets); err != nil {
+			return err.Error()
+		}
+		for _, set := range sets.Items {
+			if slices.ContainsFunc(set.Spec.Nets, func(net string) bool { return strings.HasSuffix(net, ".1.9/32") }) {
+				return ""
+			}
+		}
+		return fmt.Sprint(sets.Items)
+	}
+	eventually(t, "a pod of the old selection in a set of the held member", holds)
+	f.changeMember("aws", func(m *mcnv1alpha1.MemberCluster) { m.Labels["env"] = "other" })
+	eventually(t, "the network to span gcp alone", func() string { return strings.TrimPrefix(f.network("net").Status.Summary.Clusters, "1/1") })
+	if now := f.policies("aws"); !slices.Equal(now, good) || holds() != "" {
+		t.Errorf("policies went from %v to %v while held, or the sets changed: %s", good, now, holds())
+	}
+	f.changeMember("aws", func(m *mcnv1alpha1.MemberCluster) { m.Labels["env"] = "test" })
+	f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.Flat.Pods.PodSelector = nil })
 }
 
 func checkStagedOnOneMember(t *testing.T, f *fleetOfTest) {
