@@ -24,6 +24,8 @@ var errOutdated = errors.New("there is a newer intent")
 func (w *worker) bring(ctx context.Context, cluster *apply.Cluster) (wrote bool, next time.Duration) {
 	next = forever
 	intent, ready := w.effective(), false
+	// Others wait for a member that is not read yet no longer than for one that is out of reach.
+	w.m.barrier.connection(w.seat, !intent.Unread)
 	if !intent.Unread {
 		wrote, ready, next = w.bringShared(ctx, cluster, intent, planShared(intent, w.live))
 	}

@@ -125,3 +125,16 @@ func TestErrorsReadTheSameFromOneTryToTheNext(t *testing.T) {
 		t.Errorf("got %q, want what tells nothing of the moment left alone", got)
 	}
 }
+
+func TestAMemberThatIsNotReadIsWaitedForLikeOneOutOfReach(t *testing.T) {
+	m := NewManager(Options{})
+	for _, unread := range []bool{true, false} {
+		m.SetIntent("one", Intent{UID: "u", Unread: unread})
+		w := m.workers["one"]
+		w.take()
+		w.bring(t.Context(), nil)
+		if _, lost := m.barrier.lostSince("one"); lost != unread {
+			t.Errorf("unread %v: lost %v", unread, lost)
+		}
+	}
+}

@@ -295,7 +295,6 @@ func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
 	w.live = fresh
 	clear(w.stale)
 	w.unread = 0
-	w.m.barrier.connection(w.seat, true)
 	if all {
 		w.resyncAt = time.Now().Add(w.jittered(w.m.opts.Resync))
 	}
