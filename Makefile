@@ -14,7 +14,7 @@ CHECKS ?= 1000
 FUZZTIME ?= 30s
 
 BIN := $(CURDIR)/bin
-SAY := @printf '\n\033[1m==> %s\033[0m\n'
+SAY := @printf '\n==> %s\n'
 
 ##@ Use
 help: ## list the targets
@@ -30,7 +30,7 @@ demo-stop: build-demo ## stop a demo that KEEP=1 left running
 test: ## everything that proves the product
 	@start=$$SECONDS; \
 	$(MAKE) require-cc tools verify lint test-unit test-crd test-integration; \
-	printf '\n\033[1m==> all tests passed in %d s\033[0m\n' $$((SECONDS - start))
+	printf '\n==> all tests passed in %d s\n' $$((SECONDS - start))
 
 test-unit: require-cc tools-cluster ## pure packages, controllers, tool modules, fuzz seeds: with the race detector
 	$(SAY) 'unit tests and fuzz seeds, with the race detector'

@@ -101,8 +101,8 @@ type ClusterStatus struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
-	// programmed is True where our objects were read back with the expected content and Calico is ready, Unknown where the
-	// cluster cannot be reached. It is not a proof of routing.
+	// programmed is True where our objects were read back with the expected content and Calico is ready, Unknown where a cluster that may be
+	// without them cannot be reached. It is not a proof of routing.
 	// +required
 	Programmed metav1.ConditionStatus `json:"programmed"`
 	// mode is Enforced or Staged.

@@ -242,13 +242,23 @@ func (p *parser) end(at *field.Path, in *mcnv1alpha1.EntityRule, own, hasPorts b
 		}
 	}
 	if in.Selector != "" || in.NamespaceSelector != "" {
-		pods, err := identity.Parse(in.NamespaceSelector, in.Selector)
-		if err != nil {
-			p.fail(field.Invalid(at, "", err.Error()))
-		}
+		pods := p.selectors(at, in.NamespaceSelector, in.Selector)
 		out.pods = &pods
 	}
 	return out
+}
+
+// selectors parses two selectors in Calico's language; what is wrong is told at the one that it is wrong with.
+func (p *parser) selectors(at *field.Path, namespaceSelector, podSelector string) identity.Selection {
+	if _, err := identity.Parse(namespaceSelector, ""); err != nil {
+		p.fail(field.Invalid(at.Child("namespaceSelector"), namespaceSelector, err.Error()))
+		return identity.Selection{}
+	}
+	pods, err := identity.Parse(namespaceSelector, podSelector)
+	if err != nil {
+		p.fail(field.Invalid(at.Child("selector"), podSelector, err.Error()))
+	}
+	return pods
 }
 
 func (p *parser) nets(at *field.Path, in []mcnv1alpha1.CIDR) []netip.Prefix {

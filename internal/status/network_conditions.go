@@ -61,8 +61,11 @@ func (v verdict) accepted() (metav1.ConditionStatus, mcnv1alpha1.Reason, string)
 			}
 		}
 		tail := "; what an earlier spec wrote stays in force"
-		if f.InForce > 0 {
+		switch {
+		case f.InForce > 0:
 			tail = fmt.Sprintf("; generation %d stays in force", f.InForce)
+		case f.Generation == 1:
+			tail = "; nothing was written for it"
 		}
 		return metav1.ConditionFalse, reason, Truncate(strings.Join(messages, "; ")+tail, tail)
 	}
@@ -202,7 +205,7 @@ func (v verdict) deleting() string {
 		out += " from " + strings.Join(left, ", ")
 	}
 	if len(away) > 0 {
-		out += "; out of reach, and not waited for: " + strings.Join(away, ", ") + "; what was written there stays until they return"
+		out += "; out of reach, and waited for no longer than --barrier: " + strings.Join(away, ", ") + "; what was written there stays until they return"
 	}
 	return out
 }

@@ -156,7 +156,7 @@ var conditionTests = map[string]conditionTest{
 		facts: status.NetworkFacts{Deleting: true, Clusters: []status.ClusterFacts{
 			with(done("a"), func(c *status.ClusterFacts) { c.Report = &status.Report{Gone: true} }), done("b"), away("c", 2)}},
 		want: []string{"Accepted=True Accepted", "Programmed=False Deleting", "Ready=False Deleting", "Reconciling=True Deleting"}, wantSummary: "0/3",
-		wantMessage: "the network is being removed from b; out of reach, and not waited for: c",
+		wantMessage: "the network is being removed from b; out of reach, and waited for no longer than --barrier: c",
 	},
 }
 
