@@ -152,7 +152,7 @@ func (r *reference) excluded(at place) bool {
 	return labelled || slices.Contains(r.settings.ExcludedNamespaces, at.pod.Namespace)
 }
 
-// member tells whether the pod at a place is in a segment or under a policy.
+// isSubject tells whether the pod at a place is in a segment or under a policy.
 func (r *reference) isSubject(n *mcnv1alpha1.MultiCloudNetwork, s *mcnv1alpha1.PodSelection, at place) bool {
 	return s != nil && r.picks(n, *s, at) && !r.excluded(at)
 }

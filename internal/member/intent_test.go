@@ -75,19 +75,19 @@ func TestAnEqualIntentWakesNobodyAndLeavesBackoffAlone(t *testing.T) {
 	m := NewManager(Options{})
 	m.SetIntent("one", intentOf(nil))
 	w := m.workers["one"]
-	<-w.wakc
+	<-w.wakeups
 	p := &progress{err: errors.New("refused")}
 	w.m.opts.Retry = time.Hour
 	w.settleFailure(p, w.intent.networks["net"].whole)
 	m.SetIntents(map[string]Intent{"one": intentOf(nil)})
-	if len(w.wakc) > 0 || w.version != 1 {
+	if len(w.wakeups) > 0 || w.version != 1 {
 		t.Errorf("an equal intent woke the worker (version %d)", w.version)
 	}
 	if p.mayTry(w.intent.networks["net"].whole) {
 		t.Error("an equal intent cut the delay after a failure short")
 	}
 	m.SetIntents(map[string]Intent{"one": intentOf(func(_ *Intent, n *NetworkIntent) { n.Generation = 2 })})
-	if len(w.wakc) == 0 || !p.mayTry(w.intent.networks["net"].whole) {
+	if len(w.wakeups) == 0 || !p.mayTry(w.intent.networks["net"].whole) {
 		t.Error("another intent did not wake the worker, or is not tried")
 	}
 }

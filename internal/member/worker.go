@@ -26,14 +26,14 @@ var errNotKept = errors.New("the API server took the object but holds another co
 
 // worker brings one member to its intent.
 type worker struct {
-	name string
-	m    *Manager
-	log  logr.Logger
-	uid  string             // the MemberCluster's; held by the manager's lock
-	stop context.CancelFunc // set by the manager when the worker runs
-	wakc chan struct{}      // holds a token when there is something to look at
-	seat *seat              // at the barrier
-	done chan struct{}      // closed when run has returned
+	name    string
+	m       *Manager
+	log     logr.Logger
+	uid     string             // the MemberCluster's; held by the manager's lock
+	stop    context.CancelFunc // set by the manager when the worker runs
+	wakeups chan struct{}      // holds a token when there is something to look at
+	seat    *seat              // at the barrier
+	done    chan struct{}      // closed when run has returned
 
 	mu       sync.Mutex
 	intent   *prepared // nil before the first one
@@ -76,7 +76,7 @@ type progress struct {
 
 func newWorker(m *Manager, name string) *worker {
 	return &worker{
-		name: name, m: m, seat: &seat{member: name}, done: make(chan struct{}), log: m.opts.Log.WithValues("cluster", name), wakc: make(chan struct{}, 1),
+		name: name, m: m, seat: &seat{member: name}, done: make(chan struct{}), log: m.opts.Log.WithValues("cluster", name), wakeups: make(chan struct{}, 1),
 		progress: map[string]*progress{}, stale: map[string]bool{},
 		state: Status{LostSince: time.Now()},
 	}
@@ -84,7 +84,7 @@ func newWorker(m *Manager, name string) *worker {
 
 func (w *worker) wake() {
 	select {
-	case w.wakc <- struct{}{}:
+	case w.wakeups <- struct{}{}:
 	default:
 	}
 }
@@ -155,7 +155,7 @@ func (w *worker) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.wakc:
+		case <-w.wakeups:
 		case <-timer.C:
 		}
 		timer.Reset(w.pass(ctx))
