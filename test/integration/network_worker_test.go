@@ -316,18 +316,21 @@ func (b *bench) left(name string) string {
 	return strings.Join(out, ", ")
 }
 
-func TestWorkerWaitsForTheOtherMembersButNotForEver(t *testing.T) {
-	b := newBench(t, time.Millisecond, 700*time.Millisecond, map[string]*cluster.Cluster{"one": forms["aggregated"], "two": forms["native"]})
-	both := func(hash string, generation int64) map[string]member.Intent {
-		out := map[string]member.Intent{}
-		for _, name := range []string{"one", "two"} {
-			out[name] = member.Intent{UID: name, Shared: b.shared(), Networks: map[string]member.NetworkIntent{
-				"net": {Generation: generation, Objects: b.version("net", hash)},
-			}}
-		}
-		return out
+// intents is one network's content on several members.
+func (b *bench) intents(hash string, generation int64, members ...string) map[string]member.Intent {
+	out := map[string]member.Intent{}
+	for _, name := range members {
+		out[name] = member.Intent{UID: name, Shared: b.shared(), Networks: map[string]member.NetworkIntent{
+			"net": {Generation: generation, Objects: b.version("net", hash)},
+		}}
 	}
-	b.manager.SetIntents(both("x", 1))
+	return out
+}
+
+func TestWorkerWaitsForTheOtherMembers(t *testing.T) {
+	// The barrier outlasts the test: whoever is slow is waited for.
+	b := newBench(t, time.Millisecond, time.Hour, map[string]*cluster.Cluster{"one": forms["aggregated"], "two": forms["native"]})
+	b.manager.SetIntents(b.intents("x", 1, "one", "two"))
 	b.wait("one", "net", programmed(1))
 	b.wait("two", "net", programmed(1))
 	lastPermit, firstDenial := -1, -1
@@ -342,18 +345,24 @@ func TestWorkerWaitsForTheOtherMembersButNotForEver(t *testing.T) {
 	if lastPermit > firstDenial {
 		t.Errorf("a denial was written at %d, before the last permit at %d", firstDenial, lastPermit)
 	}
+}
 
-	// Member two cannot write its permits: one waits with its denials, then goes on.
-	b.set(func() {
-		for _, p := range []string{"p-y", "c-ya", "c-yb"} {
-			b.refuse[b.tier+".net-flat-"+p] = false
-		}
-		b.refuse["mcn-"+b.tier+"-nety"] = true
-	})
+func TestWorkerDoesNotWaitForEver(t *testing.T) {
+	const barrier = 700 * time.Millisecond
+	b := newBench(t, time.Millisecond, barrier, map[string]*cluster.Cluster{"one": forms["aggregated"], "two": forms["native"]})
+	b.manager.SetIntents(b.intents("x", 1, "one", "two"))
+	b.wait("one", "net", programmed(1))
+	b.wait("two", "net", programmed(1))
+	b.taken()
+
+	// Member two cannot write its set: one waits with its permits, then goes on.
+	b.set(func() { b.refuse["mcn-"+b.tier+"-nety"] = true })
 	began := time.Now()
-	b.manager.SetIntents(map[string]member.Intent{"one": onlyPolicies(both("y", 2)["one"]), "two": both("y", 2)["two"]})
+	next := b.intents("y", 2, "one", "two")
+	next["one"] = onlyPolicies(next["one"])
+	b.manager.SetIntents(next)
 	b.wait("one", "net", programmed(2))
-	if took := time.Since(began); took < 700*time.Millisecond {
+	if took := time.Since(began); took < barrier {
 		t.Errorf("member one was done after %s, without waiting for member two", took)
 	}
 	got := b.wait("two", "net", func(r member.Result) bool { return r.Reason == mcnv1alpha1.ReasonWriteFailed })
