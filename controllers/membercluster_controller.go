@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -55,6 +56,8 @@ type MemberClusterReconciler struct {
 	Fleet MemberFleet
 	// Cleaner removes what was written to a member that is deregistered; nil if nothing is ever written.
 	Cleaner Cleaner
+	// Recorder takes events; nil for none.
+	Recorder events.EventRecorder
 	// Now is the clock; time.Now.
 	Now func() time.Time
 
@@ -162,7 +165,11 @@ func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1
 	before := member.DeepCopy()
 	member.Status = want
 	// With the resource version: conditions are computed from the status that was read, so another one must not be patched.
-	return r.Status().Patch(ctx, member, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	if err := r.Status().Patch(ctx, member, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	memberTransition(r.Recorder, member, before.Status.Conditions, want.Conditions)
+	return nil
 }
 
 // reconcileDeletion cleans a member that can be reached, forgets it and lets the object go. A member that cannot be reached holds up nobody.

@@ -46,13 +46,14 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 	if err := mgr.Add(workers); err != nil {
 		return err
 	}
-	registration := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Cleaner: workers}
+	recorder := mgr.GetEventRecorder("multicloud-network-operator")
+	registration := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Cleaner: workers, Recorder: recorder}
 	if err := registration.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	networks := &NetworkReconciler{
 		Client: mgr.GetClient(), Fleet: members, Members: workers, Settings: opts.Settings, Barrier: opts.Barrier,
-		Recorder: mgr.GetEventRecorder("multicloud-network-operator"),
+		Recorder: recorder,
 	}
 	return networks.SetupWithManager(mgr)
 }
