@@ -18,14 +18,15 @@ import (
 	"multicloud.network/operator/internal/compile"
 )
 
-// Outcome is what Apply did.
+// Outcome is what was done about an object.
 type Outcome string
 
-// Outcomes of Apply.
+// Outcomes: Apply gives the first three, Deleted is for those who tell of a Delete.
 const (
 	Created   Outcome = "Created"
 	Updated   Outcome = "Updated"
 	Unchanged Outcome = "Unchanged"
+	Deleted   Outcome = "Deleted"
 )
 
 // Cluster reads and writes our objects on one cluster.

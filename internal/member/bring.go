@@ -235,6 +235,7 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 			return false, err
 		}
 		w.forgetLive(a.drop)
+		w.m.opts.Observer.Wrote(w.name, key.Kind, apply.Deleted)
 		w.log.V(1).Info("deleted", "kind", key.Kind, "name", key.Name)
 		return true, nil
 	}
@@ -252,6 +253,7 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	}
 	w.written[key] = true
 	w.markStale(key.Kind)
+	w.m.opts.Observer.Wrote(w.name, key.Kind, outcome)
 	w.log.V(1).Info("wrote", "kind", key.Kind, "name", key.Name, "outcome", outcome)
 	return true, nil
 }
@@ -274,6 +276,7 @@ func (w *worker) settleFailure(p *progress, plan string) time.Duration {
 	p.retryPlan = plan
 	p.retryAt = time.Now().Add(w.backoff(p.failures))
 	w.log.Error(p.err, "a write failed; trying again", "failures", p.failures)
+	w.m.opts.Observer.Failed(w.name, failureReason(p.err))
 	return time.Until(p.retryAt)
 }
 

@@ -43,6 +43,8 @@ type Options struct {
 	Retry time.Duration
 	// Log is where workers log.
 	Log logr.Logger
+	// Observer is told what workers do; nobody by default.
+	Observer Observer
 }
 
 // Manager keeps one worker per member. Its workers begin when Start is called.
@@ -68,6 +70,9 @@ func NewManager(opts Options) *Manager {
 	}
 	if opts.Retry == 0 {
 		opts.Retry = 500 * time.Millisecond
+	}
+	if opts.Observer == nil {
+		opts.Observer = unobserved{}
 	}
 	return &Manager{opts: opts, barrier: newBarrier(opts.Barrier), workers: map[string]*worker{}, ending: map[string]<-chan struct{}{}}
 }

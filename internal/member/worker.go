@@ -158,7 +158,10 @@ func (w *worker) run(ctx context.Context) {
 		case <-w.wakeups:
 		case <-timer.C:
 		}
-		timer.Reset(w.pass(ctx))
+		began := time.Now()
+		next := w.pass(ctx)
+		w.m.opts.Observer.Pass(w.name, time.Since(began))
+		timer.Reset(next)
 	}
 }
 
@@ -310,6 +313,7 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 	delay := w.backoff(w.unread)
 	w.rereadAt = time.Now().Add(delay)
 	w.log.Error(err, "cannot read our objects on the cluster", "failures", w.unread)
+	w.m.opts.Observer.Failed(w.name, failureReason(err))
 	// Others wait for a member that cannot be read no longer than for one that is out of reach.
 	w.m.barrier.connection(w.seat, false)
 	var answer apierrors.APIStatus
