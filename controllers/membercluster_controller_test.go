@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
@@ -110,7 +111,7 @@ func (h *memberHub) run(t *testing.T) (members *fleet.Fleet, stop func()) {
 		Hub: h.admin, Scheme: h.scheme, Logger: testr.New(t),
 		ProbeInterval: 200 * time.Millisecond, BackoffMin: 50 * time.Millisecond, BackoffMax: 200 * time.Millisecond,
 	})
-	requireNoError(t, mgr.Add(members))
+	requireNoError(t, mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return members.Start(ctx, nil) })))
 	h.cleaner = &recordingCleaner{calls: map[string]int{}}
 	r := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: memberNamespace, Fleet: members, Cleaner: h.cleaner}
 	requireNoError(t, r.SetupWithManager(mgr))

@@ -1,9 +1,11 @@
 package controllers
 
 import (
+	"context"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"multicloud.network/operator/internal/compile"
 	"multicloud.network/operator/internal/fleet"
@@ -40,7 +42,7 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 		Settle: opts.Settle, Barrier: opts.Barrier, Resync: opts.Resync,
 		Log: mgr.GetLogger().WithName("member"),
 	})
-	if err := mgr.Add(members); err != nil {
+	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return members.Start(ctx, nil) })); err != nil {
 		return err
 	}
 	if err := mgr.Add(workers); err != nil {

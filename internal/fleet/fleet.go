@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/gather"
@@ -79,6 +79,12 @@ type Fleet struct {
 	subs    []chan struct{}
 	// composed is the snapshot of the present; nil when something changed since it was made.
 	composed *snapshot.Fleet
+	// aware is told of connections; nil before Start.
+	aware multicluster.Aware
+	// engaging has the latest connection of each member that a goroutine hands to aware now.
+	engaging map[string]*Connection
+	// indexes are those of IndexField, in the order in which they came.
+	indexes []index
 }
 
 // member is one registration. Fleet.mu guards it; facts are immutable and replaced.
@@ -98,14 +104,7 @@ type member struct {
 func New(opts Options) *Fleet {
 	opts.setDefaults()
 	ctx, stop := context.WithCancel(context.Background())
-	return &Fleet{opts: opts, ctx: ctx, stop: stop, members: map[string]*member{}}
-}
-
-// Start waits for the context to end and closes all connections: the Fleet as a Runnable of a controller-runtime manager.
-func (f *Fleet) Start(ctx context.Context) error {
-	<-ctx.Done()
-	f.Close()
-	return nil
+	return &Fleet{opts: opts, ctx: ctx, stop: stop, members: map[string]*member{}, engaging: map[string]*Connection{}}
 }
 
 // Close ends all connections and waits for their goroutines.
@@ -308,23 +307,6 @@ func (f *Fleet) Connection(name string) (*Connection, bool) {
 		return nil, false
 	}
 	return m.conn, true
-}
-
-// Get returns a reachable member as multicluster-runtime's Provider does.
-func (f *Fleet) Get(_ context.Context, name string) (cluster.Cluster, error) {
-	conn, ok := f.Connection(name)
-	if !ok {
-		return nil, &NotConnectedError{Cluster: name}
-	}
-	return conn.Cluster, nil
-}
-
-// NotConnectedError says that a member has no connection now.
-type NotConnectedError struct{ Cluster string }
-
-// Error implements error.
-func (e *NotConnectedError) Error() string {
-	return "cluster " + e.Cluster + " is not connected; see the conditions of its MemberCluster"
 }
 
 // Snapshot returns what is known of all members, sorted by name. It is immutable and shared: callers change nothing in it.

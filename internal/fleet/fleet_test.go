@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 )
@@ -133,7 +134,10 @@ func TestRefusedKubeconfigIsAFault(t *testing.T) {
 		t.Error("there is a connection")
 	}
 	var notConnected *NotConnectedError
-	if _, err := f.Get(t.Context(), "m"); !errors.As(err, &notConnected) {
+	if _, err := f.Get(t.Context(), "m"); !errors.As(err, &notConnected) || errors.Is(err, multicluster.ErrClusterNotFound) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := f.Get(t.Context(), "nobody"); !errors.Is(err, multicluster.ErrClusterNotFound) || errors.As(err, &notConnected) {
 		t.Errorf("got %v", err)
 	}
 }

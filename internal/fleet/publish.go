@@ -52,7 +52,8 @@ func (p *publisher) publish() {
 		}
 		if first {
 			p.session.log.Info("Member is reachable", "clusterID", p.conn.id, "kubernetesVersion", p.version, "calicoAPI", facts.Member.Calico.API)
-			m.conn = &Connection{ClusterID: p.conn.id, Client: p.conn.client, Cluster: p.view.cluster, ctx: p.ctx}
+			m.conn = &Connection{ClusterID: p.conn.id, Client: p.conn.client, Cluster: p.view.cluster, ctx: p.ctx, view: p.view}
+			p.session.fleet.engageLocked(p.session.name, m.conn)
 		}
 		m.facts = facts
 		m.facts.Member.ClusterID = m.pinned
@@ -62,6 +63,10 @@ func (p *publisher) publish() {
 		m.state.OwnPools, m.state.Problems = facts.OwnPools, facts.Problems
 		return true
 	})
+	if first {
+		// One that came after its kind began to be watched, and before the connection was known.
+		p.view.applyIndexes(p.ctx)
+	}
 }
 
 func truncate(text string, most int) string {

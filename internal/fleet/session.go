@@ -104,7 +104,7 @@ func (s *session) connectAndStay() (reached bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	w := newView(conn, &s.fleet.opts, s.fleet.facts(s))
+	w := newView(conn, &s.fleet.opts, s.fleet.facts(s), s.fleet.allIndexes)
 	defer w.wait() // the caches end with ctx, which is cancelled first
 	defer cancel()
 	if err := w.start(ctx); err != nil {

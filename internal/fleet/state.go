@@ -44,10 +44,12 @@ type Connection struct {
 	ClusterID string
 	// Client asks the API server directly. It reads no cache.
 	Client client.Client
-	// Cluster is the connection as controller-runtime, and with it multicluster-runtime, sees it. Its cache holds stripped objects.
+	// Cluster is the connection as controller-runtime, and with it multicluster-runtime, sees it. Its cache holds stripped objects, of the kinds that the
+	// fleet watches and no others. Its HTTP client has no timeout that would cut a watch.
 	Cluster cluster.Cluster
 
-	ctx context.Context
+	ctx  context.Context
+	view *view
 }
 
 // Context ends when the connection does, or when the credential changes. What is written after that may go to nobody.

@@ -33,6 +33,8 @@ import (
 type view struct {
 	conn *connection
 	opts *Options
+	// indexes returns those that the caches are to have.
+	indexes func() []index
 	// cluster has the cache of most kinds; foreign the cache of those of which only objects that are not ours are asked for.
 	cluster cluster.Cluster
 	foreign cache.Cache
@@ -56,6 +58,9 @@ type view struct {
 	problems map[schema.GroupVersionKind]kindError
 	// watched are the kinds of which a watch was opened.
 	watched map[schema.GroupVersionKind]bool
+	// indexable are the kinds whose informers exist, indexed the indexes that they have.
+	indexable map[schema.GroupVersionKind]bool
+	indexed   map[indexKey]bool
 }
 
 // kindError is why a kind cannot be read, and since when that is so.
@@ -65,12 +70,13 @@ type kindError struct {
 	since time.Time
 }
 
-func newView(conn *connection, opts *Options, last gather.Facts) *view {
+func newView(conn *connection, opts *Options, last gather.Facts, indexes func() []index) *view {
 	w := &view{
-		conn: conn, opts: opts,
+		conn: conn, opts: opts, indexes: indexes,
 		informers: map[gather.Kind]cache.Informer{},
 		changed:   make(chan struct{}, 1), suspect: make(chan struct{}, 1), failed: make(chan error, 2),
 		dirty: map[gather.Kind]bool{}, problems: map[schema.GroupVersionKind]kindError{}, watched: map[schema.GroupVersionKind]bool{},
+		indexable: map[schema.GroupVersionKind]bool{}, indexed: map[indexKey]bool{},
 	}
 	w.gatherer = gather.New(w, last)
 	return w
@@ -91,8 +97,8 @@ func (w *view) start(ctx context.Context) error {
 	}
 	daemonSets := &unstructured.Unstructured{}
 	daemonSets.SetGroupVersionKind(gather.DaemonSets.GroupVersionKind)
-	w.cluster, err = cluster.New(w.conn.cfg, func(o *cluster.Options) {
-		o.Scheme, o.HTTPClient, o.Logger = w.conn.scheme, w.conn.http, w.conn.log
+	w.cluster, err = cluster.New(watching, func(o *cluster.Options) {
+		o.Scheme, o.HTTPClient, o.Logger = w.conn.scheme, httpClient, w.conn.log
 		o.MapperProvider = mapperOf(w.conn.client)
 		o.Cache = options
 		o.Cache.ByObject = map[client.Object]cache.ByObject{
@@ -149,6 +155,10 @@ func (w *view) watch(ctx context.Context, k gather.Kind) {
 		return
 	}
 	w.informers[k] = informer
+	w.mu.Lock()
+	w.indexable[k.GroupVersionKind] = !k.Foreign
+	w.mu.Unlock()
+	w.applyIndexes(ctx)
 	// An empty kind has no event; its being complete is one.
 	w.running.Go(func() {
 		if toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced, informer.HasSynced) {

@@ -54,7 +54,7 @@ func TestFrozenView(t *testing.T) {
 			now := time.Unix(5000, 0)
 			opts := &Options{Now: func() time.Time { return now }}
 			opts.setDefaults()
-			w := newView(nil, opts, gather.Facts{})
+			w := newView(nil, opts, gather.Facts{}, nil)
 			for i, s := range steps {
 				now = now.Add(s.after)
 				w.setProblem(s.kind.GroupVersionKind, s.verb, s.err)
