@@ -2,8 +2,6 @@ package controllers
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -23,13 +20,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	"sigs.k8s.io/yaml"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/fleet"
+	"multicloud.network/operator/test/access"
 	"multicloud.network/operator/test/cluster"
 )
 
@@ -61,40 +57,24 @@ func (c *recordingCleaner) count(name string) int {
 type memberHub struct {
 	client.Client
 	cleaner *recordingCleaner
-	// admin and operator are ways to the hub.
-	admin, operator *rest.Config
-	scheme          *runtime.Scheme
-	// kubeconfig is the hub's own; the hub stands in for every member.
+	// operator is how the operator reaches the hub.
+	operator *rest.Config
+	scheme   *runtime.Scheme
+	// kubeconfig is that of the members' account on the hub, which stands in for every member.
 	kubeconfig []byte
 }
 
 func startMemberHub(t *testing.T) *memberHub {
 	t.Helper()
 	hub := cluster.ForTest(t, cluster.Options{Name: "membercluster", Calico: cluster.Native})
-	_, err := envtest.InstallCRDs(hub.RESTConfig(), envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "config", "crd", "bases")}})
-	requireNoError(t, err)
+	access.InstallHub(t, hub)
+	access.LocalMember(t, hub)
 	s := runtime.NewScheme()
 	requireNoError(t, clientgoscheme.AddToScheme(s))
 	requireNoError(t, mcnv1alpha1.AddToScheme(s))
 	c, err := client.New(hub.RESTConfig(), client.Options{Scheme: s})
 	requireNoError(t, err)
-	requireNoError(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: memberNamespace}}))
-	for _, file := range []string{"operator_role.yaml", "operator_role_binding.yaml"} {
-		text, err := os.ReadFile(filepath.Join("..", "config", "rbac", file))
-		requireNoError(t, err)
-		for doc := range strings.SplitSeq(string(text), "\n---\n") {
-			var object unstructured.Unstructured
-			requireNoError(t, yaml.Unmarshal([]byte(doc), &object.Object))
-			requireNoError(t, c.Create(t.Context(), &object))
-		}
-	}
-	kubeconfig, err := hub.Kubeconfig()
-	requireNoError(t, err)
-	operator := rest.CopyConfig(hub.RESTConfig())
-	operator.Impersonate = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:" + memberNamespace + ":multicloud-network-operator", Groups: []string{"system:serviceaccounts", "system:authenticated"},
-	}
-	return &memberHub{Client: c, admin: hub.RESTConfig(), operator: operator, scheme: s, kubeconfig: kubeconfig}
+	return &memberHub{Client: c, operator: access.Operator(t, hub), scheme: s, kubeconfig: access.MemberKubeconfig(t, hub)}
 }
 
 // run starts an operator; stop waits for its end.
@@ -108,7 +88,7 @@ func (h *memberHub) run(t *testing.T) (members *fleet.Fleet, stop func()) {
 	})
 	requireNoError(t, err)
 	members = fleet.New(fleet.Options{
-		Hub: h.admin, Scheme: h.scheme, Logger: testr.New(t),
+		Hub: h.operator, Scheme: h.scheme, Logger: testr.New(t),
 		ProbeInterval: 200 * time.Millisecond, BackoffMin: 50 * time.Millisecond, BackoffMax: 200 * time.Millisecond,
 	})
 	requireNoError(t, mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return members.Start(ctx, nil) })))

@@ -29,7 +29,7 @@ func testFleetSeesCalico(t *testing.T, on *cluster.Cluster, form mcnv1alpha1.Cal
 	c, err := client.New(on.RESTConfig(), client.Options{Scheme: fleetScheme(t)})
 	must(t, err)
 	f := newFleet(t)
-	f.Set(registration("m", 0), kubeconfigFor(on.RESTConfig(), on.URL()))
+	f.Set(registration("m", 0), kubeconfigFor(t, on, on.URL()))
 	g.Eventually(stateReason(f, "m"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 	g.Eventually(func() bool { s, _ := f.State("m"); return s.CalicoReady }, patience).Should(gomega.BeTrue())
 	m, _ := f.Member("m")

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"encoding/base64"
 	"net"
 	"strings"
 	"sync"
@@ -18,12 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/fleet"
 	"multicloud.network/operator/internal/snapshot"
+	"multicloud.network/operator/test/access"
 	"multicloud.network/operator/test/cluster"
 )
 
@@ -109,12 +108,12 @@ func (r *relay) setCut(cut bool) {
 	}
 }
 
-// kubeconfigFor is a kubeconfig with the administrator's certificate, toward another URL.
-func kubeconfigFor(cfg *rest.Config, url string) []byte {
-	encode := base64.StdEncoding.EncodeToString
-	return []byte("current-context: c\nclusters: [{name: c, cluster: {server: '" + url + "', certificate-authority-data: " + encode(cfg.CAData) +
-		"}}]\nusers: [{name: u, user: {client-certificate-data: " + encode(cfg.CertData) + ", client-key-data: " + encode(cfg.KeyData) +
-		"}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n")
+// kubeconfigFor is the kubeconfig of a member's account, toward another URL.
+func kubeconfigFor(t *testing.T, member *cluster.Cluster, url string) []byte {
+	t.Helper()
+	cfg := access.Member(t, member)
+	cfg.Host = url
+	return access.Kubeconfig(t, cfg)
 }
 
 func fleetScheme(t *testing.T) *runtime.Scheme {
@@ -220,7 +219,7 @@ func testFleetView(t *testing.T, native *cluster.Cluster, c client.Client) {
 	f := newFleet(t)
 	changes := f.Subscribe()
 	first := createPod(t, c, "first", "10.1.0.1")
-	f.Set(registration("m", 0), kubeconfigFor(native.RESTConfig(), path.url()))
+	f.Set(registration("m", 0), kubeconfigFor(t, native, path.url()))
 	g.Eventually(stateReason(f, "m"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 	g.Eventually(changes).Should(gomega.Receive())
 	g.Expect(seenPods(f, "m")()).To(gomega.ContainElement("first"))
@@ -273,12 +272,12 @@ func testFleetView(t *testing.T, native *cluster.Cluster, c client.Client) {
 func testFleetWrongCluster(t *testing.T, native, plain *cluster.Cluster) {
 	g := gomega.NewWithT(t)
 	f := newFleet(t)
-	f.Set(registration("m", 0), kubeconfigFor(native.RESTConfig(), native.URL()))
+	f.Set(registration("m", 0), kubeconfigFor(t, native, native.URL()))
 	g.Eventually(stateReason(f, "m"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 	before, _ := f.Member("m")
 	conn, _ := f.Connection("m")
 
-	f.Set(registration("m", 0), kubeconfigFor(plain.RESTConfig(), plain.URL()))
+	f.Set(registration("m", 0), kubeconfigFor(t, plain, plain.URL()))
 	g.Expect(conn.Context().Err()).To(gomega.HaveOccurred(), "a new credential ends the connection")
 	g.Eventually(stateReason(f, "m"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonClusterIDMismatch))
 	after, _ := f.Member("m")
@@ -286,13 +285,13 @@ func testFleetWrongCluster(t *testing.T, native, plain *cluster.Cluster) {
 
 	pinned := registration("pinned", 0)
 	pinned.Spec.ClusterID = "another"
-	f.Set(pinned, kubeconfigFor(plain.RESTConfig(), plain.URL()))
+	f.Set(pinned, kubeconfigFor(t, plain, plain.URL()))
 	g.Eventually(stateReason(f, "pinned"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonClusterIDMismatch))
 
-	f.Set(registration("m", 0), kubeconfigFor(native.RESTConfig(), native.URL()))
+	f.Set(registration("m", 0), kubeconfigFor(t, native, native.URL()))
 	g.Eventually(stateReason(f, "m"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 
-	f.Set(registration("plain", 1), kubeconfigFor(plain.RESTConfig(), plain.URL()))
+	f.Set(registration("plain", 1), kubeconfigFor(t, plain, plain.URL()))
 	g.Eventually(stateReason(f, "plain"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 	state, _ := f.State("plain")
 	g.Expect(state.CalicoReason).To(gomega.Equal(mcnv1alpha1.ReasonCalicoNotInstalled))
@@ -301,7 +300,7 @@ func testFleetWrongCluster(t *testing.T, native, plain *cluster.Cluster) {
 func testFleetDuplicate(t *testing.T, native *cluster.Cluster) {
 	g := gomega.NewWithT(t)
 	f := newFleet(t)
-	kubeconfig := kubeconfigFor(native.RESTConfig(), native.URL())
+	kubeconfig := kubeconfigFor(t, native, native.URL())
 	f.Set(registration("younger", 2), kubeconfig)
 	g.Eventually(stateReason(f, "younger"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 	f.Set(registration("older", 1), kubeconfig)
@@ -330,9 +329,9 @@ func testFleetForbiddenKind(t *testing.T, native *cluster.Cluster, c client.Clie
 	}))
 	relay := newRelay(t, native.URL())
 	f := newFleet(t)
-	f.Set(registration("m", 0), []byte("current-context: c\nclusters: [{name: c, cluster: {server: '"+relay.url()+"', certificate-authority-data: "+
-		base64.StdEncoding.EncodeToString(native.RESTConfig().CAData)+"}}]\nusers: [{name: u, user: {token: "+token(t, native, account)+
-		"}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n"))
+	few := access.Token(t, native, account.Namespace, account.Name)
+	few.Host = relay.url()
+	f.Set(registration("m", 0), access.Kubeconfig(t, few))
 	g.Eventually(stateReason(f, "m"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 	state, _ := f.State("m")
 	g.Expect(state.Problems).To(gomega.ContainElement(gomega.HavePrefix("cannot list customresourcedefinitions.apiextensions.k8s.io: forbidden")))
@@ -368,17 +367,17 @@ func testFleetFaults(t *testing.T, native *cluster.Cluster) {
 	g.Expect(state.Reason).To(gomega.Equal(mcnv1alpha1.ReasonKubeconfigRefused))
 	g.Expect(state.StaleSince).NotTo(gomega.BeNil())
 
-	kubeconfig := string(kubeconfigFor(native.RESTConfig(), native.URL()))
-	start, end := strings.Index(kubeconfig, "client-certificate-data"), strings.Index(kubeconfig, "}}]\ncontexts")
-	f.Set(registration("unauthorized", 1), []byte(kubeconfig[:start]+"token: no-such-token"+kubeconfig[end:]))
+	unknown := access.Member(t, native)
+	unknown.BearerToken = "no-such-token"
+	f.Set(registration("unauthorized", 1), access.Kubeconfig(t, unknown))
 	g.Eventually(func() string { s, _ := f.State("unauthorized"); return s.Message }, patience).Should(gomega.ContainSubstring("401"))
 
 	// A member that does not answer holds up nobody.
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
-	f.Set(registration("silent", 2), kubeconfigFor(native.RESTConfig(), "https://"+silent.Addr().String()))
-	f.Set(registration("good", 3), []byte(kubeconfig))
+	f.Set(registration("silent", 2), kubeconfigFor(t, native, "https://"+silent.Addr().String()))
+	f.Set(registration("good", 3), kubeconfigFor(t, native, native.URL()))
 	g.Eventually(stateReason(f, "good"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 	g.Eventually(func() string { s, _ := f.State("silent"); return s.Message }, patience).Should(gomega.ContainSubstring("in time"))
 

@@ -14,6 +14,8 @@ import (
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/apply"
 	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/test/access"
+	"multicloud.network/operator/test/cluster"
 )
 
 const owner = "test-owner"
@@ -22,13 +24,19 @@ func eachForm(t *testing.T, test func(t *testing.T, c client.Client)) {
 	t.Helper()
 	for name, cl := range forms {
 		t.Run(name, func(t *testing.T) {
-			c, err := client.New(cl.RESTConfig(), client.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			test(t, c)
+			test(t, memberClient(t, cl, "equal"))
 		})
 	}
+}
+
+// memberClient is a client with the rights that the operator has on a member, for policies of one tier.
+func memberClient(t *testing.T, c *cluster.Cluster, tier string) client.WithWatch {
+	t.Helper()
+	out, err := client.NewWithWatch(access.MemberWithTier(t, c, tier), client.Options{Scheme: fleetScheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func meta(name string, labels map[string]string) metav1.ObjectMeta {
@@ -275,12 +283,7 @@ func TestDeleteRefusesAnObjectThatChanged(t *testing.T) {
 }
 
 func TestRefusedTierDeletionIsTold(t *testing.T) {
-	cl := forms["aggregated"]
-	c, err := client.New(cl.RESTConfig(), client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := apply.New(c, owner)
+	a := apply.New(memberClient(t, forms["aggregated"], "full"), owner)
 	objects := everyKind("full")
 	for _, r := range []compile.Resource{objects[0], objects[3]} {
 		if _, _, err := a.Apply(t.Context(), intended(t, r)); err != nil {

@@ -9,29 +9,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr/testr"
 	calicov3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
-	"multicloud.network/operator/controllers"
-	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/test/access"
 	"multicloud.network/operator/test/cluster"
+	"multicloud.network/operator/test/operator"
 )
 
 // longest is how long a test waits for what should take moments.
 const longest = 60 * time.Second
 
-const operatorNamespace = "multicloud-network-system"
+const operatorNamespace = access.Namespace
 
 // fleetOfTest is a hub with the operator, and members.
 type fleetOfTest struct {
@@ -53,10 +47,7 @@ func startFleet(t *testing.T, forms map[string]cluster.Calico) *fleetOfTest {
 	all := cluster.AllForTest(t, options...)
 	f := &fleetOfTest{t: t, cfg: all[0], members: map[string]*cluster.Cluster{}, clients: map[string]client.Client{}}
 	f.hub = f.client(all[0])
-	if _, err := envtest.InstallCRDs(all[0].RESTConfig(), envtest.CRDInstallOptions{Paths: []string{"../../config/crd/bases"}, ErrorIfPathMissing: true}); err != nil {
-		t.Fatal(err)
-	}
-	f.create(f.hub, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}})
+	access.InstallHub(t, all[0])
 	for i, name := range names {
 		f.members[name] = all[i+1]
 		f.clients[name] = f.client(all[i+1])
@@ -86,10 +77,7 @@ func (f *fleetOfTest) create(c client.Client, objects ...client.Object) {
 // register creates a member's Secret and MemberCluster.
 func (f *fleetOfTest) register(name string) {
 	f.t.Helper()
-	kubeconfig, err := f.members[name].Kubeconfig()
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	kubeconfig := access.MemberKubeconfig(f.t, f.members[name])
 	f.create(f.hub,
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: name}, Data: map[string][]byte{"kubeconfig": kubeconfig}},
 		&mcnv1alpha1.MemberCluster{
@@ -106,49 +94,10 @@ func podCIDR(name string) mcnv1alpha1.CIDR {
 	return mcnv1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", name[0]))
 }
 
-// startOperator runs the operator as main wires it, and returns what stops it.
+// startOperator runs the operator as its service account, and returns what stops it.
 func (f *fleetOfTest) startOperator() (stop func()) {
 	f.t.Helper()
-	never := false
-	mgr, err := ctrl.NewManager(f.cfg.RESTConfig(), ctrl.Options{
-		Scheme: fleetScheme(f.t), Logger: testr.New(f.t),
-		Cache:   cache.Options{ByObject: controllers.HubCacheByObject(operatorNamespace)},
-		Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		Controller: config.Controller{SkipNameValidation: ptr(true), RecoverPanic: &never},
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	var system corev1.Namespace
-	if err := f.hub.Get(f.t.Context(), client.ObjectKey{Name: "kube-system"}, &system); err != nil {
-		f.t.Fatal(err)
-	}
-	err = controllers.Setup(mgr, controllers.Options{
-		Settings: compile.Settings{
-			OwnerID: string(system.UID), Tier: mcnv1alpha1.DefaultTier, TierOrder: mcnv1alpha1.DefaultTierOrder,
-			ExcludedNamespaces: append(mcnv1alpha1.DefaultExcludedNamespaces(), operatorNamespace),
-		},
-		Namespace: operatorNamespace, Settle: 50 * time.Millisecond, Barrier: 5 * time.Second,
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			f.t.Errorf("the operator ended with %v", err)
-		}
-	}
-	f.t.Cleanup(stop)
-	return stop
+	return operator.Run(f.t, f.cfg, operator.Options{})
 }
 
 // pod creates a pod with an address on a member.

@@ -44,11 +44,7 @@ func newBench(t *testing.T, settle, barrier time.Duration, members map[string]*c
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
 	b := &bench{t: t, owner: name[:min(60, len(name))], tier: "t" + fmt.Sprint(len(name)) + name[4:min(20, len(name))], clients: map[string]client.WithWatch{}, away: map[string]bool{}, refuse: map[string]bool{}}
 	for member, c := range members {
-		base, err := client.NewWithWatch(c.RESTConfig(), client.Options{Scheme: fleetScheme(t)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.clients[member] = b.recorded(member, base)
+		b.clients[member] = b.recorded(member, memberClient(t, c, b.tier))
 	}
 	b.manager = member.NewManager(member.Options{
 		OwnerID: b.owner, Settle: settle, Barrier: barrier, Retry: 50 * time.Millisecond, Log: testr.New(t),
