@@ -15,11 +15,11 @@ const (
 	// ConditionReconciling is present, and True, only while the operator works toward the spec.
 	ConditionReconciling = "Reconciling"
 
-	// ConditionStalled is present, and True, only when no retry will help: somebody has to change something.
+	// ConditionStalled is present, and True, only when no retry will help: somebody has to change something. MemberClusters have it too.
 	ConditionStalled = "Stalled"
 )
 
-// Condition types of a MemberCluster; Ready is shared with MultiCloudNetwork.
+// Condition types of a MemberCluster; Ready and Stalled are shared with MultiCloudNetwork.
 const (
 	// ConditionReachable is True while the operator is connected to the cluster and watches it.
 	ConditionReachable = "Reachable"

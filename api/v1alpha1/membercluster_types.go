@@ -214,7 +214,8 @@ type MemberClusterStatus struct {
 	// +optional
 	StaleSince *metav1.Time `json:"staleSince,omitempty"`
 
-	// conditions are Reachable, CalicoReady, SourcePreserved and Ready.
+	// conditions are Reachable, CalicoReady, SourcePreserved and Ready; Stalled only while somebody has to change something before the
+	// cluster can be connected to.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

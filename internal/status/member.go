@@ -2,6 +2,7 @@ package status
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -70,7 +71,24 @@ func Member(f MemberFacts) mcnv1alpha1.MemberClusterStatus {
 	f.set(&out, calico)
 	f.set(&out, f.sourcePreserved())
 	f.set(&out, f.ready(reachable, calico))
+	f.setStalled(&out)
 	return out
+}
+
+// memberNeedsUser are the reasons that no retry cures: somebody has to change a Secret or a MemberCluster. The others may pass by themselves: a network
+// path returns, a Secret or Calico arrives later from whatever installs it.
+var memberNeedsUser = []mcnv1alpha1.Reason{
+	mcnv1alpha1.ReasonKubeconfigInvalid, mcnv1alpha1.ReasonKubeconfigRefused, mcnv1alpha1.ReasonClusterIDMismatch, mcnv1alpha1.ReasonDuplicateCluster,
+}
+
+// setStalled keeps the condition Stalled only while it is true. A member needs no Reconciling: whoever reads conditions takes one that is neither Ready nor
+// Stalled for one in progress.
+func (f *MemberFacts) setStalled(out *mcnv1alpha1.MemberClusterStatus) {
+	if f.Reachable || !slices.Contains(memberNeedsUser, f.Reason) {
+		meta.RemoveStatusCondition(&out.Conditions, mcnv1alpha1.ConditionStalled)
+		return
+	}
+	f.set(out, memberCondition(mcnv1alpha1.ConditionStalled, metav1.ConditionTrue, f.Reason, f.Message))
 }
 
 func (f *MemberFacts) set(out *mcnv1alpha1.MemberClusterStatus, c metav1.Condition) {

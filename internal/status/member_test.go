@@ -31,24 +31,24 @@ func TestMember(t *testing.T) {
 		// want is Reachable, CalicoReady, SourcePreserved, Ready, each as status/reason.
 		want [4]string
 	}{
-		"connected": {func(*MemberFacts) {}, [4]string{"True/Connected", "True/CalicoReady", "Unknown/Unmanaged", "True/Ready"}},
-		"connecting": {func(f *MemberFacts) { f.Reachable, f.Reason = false, mcnv1alpha1.ReasonConnecting },
-			[4]string{"Unknown/Connecting", "Unknown/Connecting", "Unknown/Unmanaged", "Unknown/Connecting"}},
-		"lost": {func(f *MemberFacts) { f.Reachable, f.Reason = false, mcnv1alpha1.ReasonConnectionFailed },
-			[4]string{"False/ConnectionFailed", "Unknown/ClusterUnreachable", "Unknown/Unmanaged", "False/ConnectionFailed"}},
-		"no Calico": {func(f *MemberFacts) { f.CalicoReady, f.CalicoReason = false, mcnv1alpha1.ReasonCalicoNotInstalled },
-			[4]string{"True/Connected", "False/CalicoNotInstalled", "Unknown/Unmanaged", "False/CalicoNotInstalled"}},
-		"Calico not known": {func(f *MemberFacts) { f.CalicoReady, f.CalicoReason = false, mcnv1alpha1.ReasonConnecting },
-			[4]string{"True/Connected", "Unknown/Connecting", "Unknown/Unmanaged", "Unknown/Connecting"}},
-		"source without Calico": {func(f *MemberFacts) {
+		"connected": {change: func(*MemberFacts) {}, want: [4]string{"True/Connected", "True/CalicoReady", "Unknown/Unmanaged", "True/Ready"}},
+		"connecting": {change: func(f *MemberFacts) { f.Reachable, f.Reason = false, mcnv1alpha1.ReasonConnecting },
+			want: [4]string{"Unknown/Connecting", "Unknown/Connecting", "Unknown/Unmanaged", "Unknown/Connecting"}},
+		"lost": {change: func(f *MemberFacts) { f.Reachable, f.Reason = false, mcnv1alpha1.ReasonConnectionFailed },
+			want: [4]string{"False/ConnectionFailed", "Unknown/ClusterUnreachable", "Unknown/Unmanaged", "False/ConnectionFailed"}},
+		"no Calico": {change: func(f *MemberFacts) { f.CalicoReady, f.CalicoReason = false, mcnv1alpha1.ReasonCalicoNotInstalled },
+			want: [4]string{"True/Connected", "False/CalicoNotInstalled", "Unknown/Unmanaged", "False/CalicoNotInstalled"}},
+		"Calico not known": {change: func(f *MemberFacts) { f.CalicoReady, f.CalicoReason = false, mcnv1alpha1.ReasonConnecting },
+			want: [4]string{"True/Connected", "Unknown/Connecting", "Unknown/Unmanaged", "Unknown/Connecting"}},
+		"source without Calico": {change: func(f *MemberFacts) {
 			f.Role, f.CalicoReady, f.CalicoReason = mcnv1alpha1.RoleSource, false, mcnv1alpha1.ReasonCalicoNotInstalled
-		}, [4]string{"True/Connected", "True/RoleSource", "Unknown/Unmanaged", "True/RoleSource"}},
-		"preserved": {func(f *MemberFacts) { f.SourceNAT, f.OwnPools = mcnv1alpha1.SourceNATPreserve, 2 },
-			[4]string{"True/Connected", "True/CalicoReady", "True/Preserved", "True/Ready"}},
-		"no pools yet": {func(f *MemberFacts) { f.SourceNAT = mcnv1alpha1.SourceNATPreserve },
-			[4]string{"True/Connected", "True/CalicoReady", "Unknown/Pending", "True/Ready"}},
-		"another CNI": {func(f *MemberFacts) { f.SourceNAT, f.Calico.CNI = mcnv1alpha1.SourceNATPreserve, "AmazonVPC" },
-			[4]string{"True/Connected", "True/CalicoReady", "False/CNINotCalico", "True/Ready"}},
+		}, want: [4]string{"True/Connected", "True/RoleSource", "Unknown/Unmanaged", "True/RoleSource"}},
+		"preserved": {change: func(f *MemberFacts) { f.SourceNAT, f.OwnPools = mcnv1alpha1.SourceNATPreserve, 2 },
+			want: [4]string{"True/Connected", "True/CalicoReady", "True/Preserved", "True/Ready"}},
+		"no pools yet": {change: func(f *MemberFacts) { f.SourceNAT = mcnv1alpha1.SourceNATPreserve },
+			want: [4]string{"True/Connected", "True/CalicoReady", "Unknown/Pending", "True/Ready"}},
+		"another CNI": {change: func(f *MemberFacts) { f.SourceNAT, f.Calico.CNI = mcnv1alpha1.SourceNATPreserve, "AmazonVPC" },
+			want: [4]string{"True/Connected", "True/CalicoReady", "False/CNINotCalico", "True/Ready"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			facts := connectedMember()

@@ -36,7 +36,7 @@ func (v verdict) setConditions(all *[]metav1.Condition) {
 
 	stalled := acceptedStatus == metav1.ConditionFalse && !f.Deleting
 	v.setWhile(all, mcnv1alpha1.ConditionStalled, stalled, acceptedReason, acceptedMessage)
-	v.setWhile(all, mcnv1alpha1.ConditionReconciling, !stalled && v.working(readyStatus), readyReason, readyMessage)
+	v.setWhile(all, mcnv1alpha1.ConditionReconciling, !stalled && v.working(readyStatus), reason, message)
 }
 
 // setWhile keeps a condition only while it is true.
@@ -166,23 +166,20 @@ func (v verdict) ready(
 	return metav1.ConditionFalse, reason, message
 }
 
-// working tells whether the operator is at work toward the spec. A network that is Ready is at work only while it writes: a cluster that stays away within
-// maxUnavailable must not keep it from being done.
+// working tells whether the operator is at work toward the spec: it writes, or tries again what failed. It does not where updates are Held. A network that
+// is Ready is at work only while it writes: a cluster that stays away within maxUnavailable must not keep it from being done.
 func (v verdict) working(ready metav1.ConditionStatus) bool {
 	if v.facts.Deleting {
 		return true
 	}
 	return slices.ContainsFunc(v.clusters, func(c mcnv1alpha1.ClusterStatus) bool {
-		if c.Role == mcnv1alpha1.RoleSource {
+		switch {
+		case c.Role == mcnv1alpha1.RoleSource, c.Programmed == metav1.ConditionTrue, c.Reason == string(mcnv1alpha1.ReasonHeld):
 			return false
-		}
-		switch mcnv1alpha1.Reason(c.Reason) {
-		case mcnv1alpha1.ReasonProgressing:
+		case c.Reason == string(mcnv1alpha1.ReasonProgressing):
 			return true
-		case mcnv1alpha1.ReasonWriteFailed, mcnv1alpha1.ReasonOwnershipConflict, mcnv1alpha1.ReasonClusterNotReady, mcnv1alpha1.ReasonClusterUnreachable:
-			return ready != metav1.ConditionTrue
 		}
-		return false
+		return ready != metav1.ConditionTrue
 	})
 }
 

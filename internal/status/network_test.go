@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	kstatus "github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,31 +65,38 @@ type conditionTest struct {
 	want        []string
 	wantSummary string
 	wantMessage string // in Ready
+	wantHealth  kstatus.Status
 }
 
 var conditionTests = map[string]conditionTest{
 	"all is in place": {
-		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), done("b")}},
-		want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
+		wantHealth: kstatus.CurrentStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), done("b")}},
+		want:       []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
 	},
 	"no cluster is selected": {
-		facts: status.NetworkFacts{},
-		want:  []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{},
+		want:       []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
 		wantMessage: "label one, or change the selector",
 	},
 	"only Source members are selected": {
-		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
-		want:  []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
+		want:       []string{"Accepted=True Accepted", "Programmed=False NoClusters", "Ready=False NoClusters"}, wantSummary: "0/0",
 	},
 	"a Source member is away": {
-		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), with(away("b", 2), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
-		want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "1/1",
+		wantHealth: kstatus.CurrentStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), with(away("b", 2), func(c *status.ClusterFacts) { c.Role = mcnv1alpha1.RoleSource })}},
+		want:       []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "1/1",
 	},
 	"a worker has not looked yet": {
-		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report = nil })}},
-		want:  []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report = nil })}},
+		want:       []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
 	},
 	"a worker has not looked yet, but an earlier run of the operator has": {
+		wantHealth: kstatus.CurrentStatus,
 		facts: status.NetworkFacts{
 			Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report = nil })},
 			Previous: mcnv1alpha1.MultiCloudNetworkStatus{ObservedGeneration: 2, Clusters: []mcnv1alpha1.ClusterStatus{
@@ -97,38 +105,46 @@ var conditionTests = map[string]conditionTest{
 		want: []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "1/1",
 	},
 	"a worker speaks of the former generation": {
-		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report.Generation = 1 })}},
-		want:  []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report.Generation = 1 })}},
+		want:       []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=False Progressing", "Reconciling=True Progressing"}, wantSummary: "0/1",
 	},
 	"a cluster is away that holds the current spec": {
-		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 2)}},
-		want:  []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
+		wantHealth: kstatus.CurrentStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 2)}},
+		want:       []string{"Accepted=True Accepted", "Programmed=True Programmed", "Ready=True Ready"}, wantSummary: "2/2",
 	},
 	"a cluster is away that holds a former spec": {
-		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
 		want: []string{"Accepted=True Accepted", "Programmed=Unknown ClusterUnreachable", "Ready=Unknown ClusterUnreachable",
 			"Reconciling=True ClusterUnreachable"}, wantSummary: "1/2", wantMessage: "b: the cluster is out of reach (connection refused)",
 	},
 	"a cluster is away within maxUnavailable": {
-		facts: status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
-		want:  []string{"Accepted=True Accepted", "Programmed=Unknown ClusterUnreachable", "Ready=True Ready"}, wantSummary: "1/2",
+		wantHealth: kstatus.CurrentStatus,
+		facts:      status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
+		want:       []string{"Accepted=True Accepted", "Programmed=Unknown ClusterUnreachable", "Ready=True Ready"}, wantSummary: "1/2",
 		wantMessage: "maxUnavailable is 1",
 	},
 	"one away and one failing, and what is away decides": {
-		facts: status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1), failing("c", mcnv1alpha1.ReasonWriteFailed, "no")}},
-		want:  []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=Unknown WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/3",
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), away("b", 1), failing("c", mcnv1alpha1.ReasonWriteFailed, "no")}},
+		want:       []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=Unknown WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/3",
 	},
 	"a write failed": {
-		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), failing("b", mcnv1alpha1.ReasonWriteFailed, "quota is used up")}},
-		want:  []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=False WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/2",
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), failing("b", mcnv1alpha1.ReasonWriteFailed, "quota is used up")}},
+		want:       []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=False WriteFailed", "Reconciling=True WriteFailed"}, wantSummary: "1/2",
 		wantMessage: "b: quota is used up",
 	},
 	"an object is not ours": {
-		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{failing("a", mcnv1alpha1.ReasonWriteFailed, "x"), failing("b", mcnv1alpha1.ReasonOwnershipConflict, "tier is theirs")}},
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{failing("a", mcnv1alpha1.ReasonWriteFailed, "x"), failing("b", mcnv1alpha1.ReasonOwnershipConflict, "tier is theirs")}},
 		want: []string{"Accepted=True Accepted", "Programmed=False OwnershipConflict", "Ready=False OwnershipConflict",
 			"Reconciling=True OwnershipConflict"}, wantSummary: "0/2", wantMessage: "b: tier is theirs",
 	},
 	"Calico is not ready": {
+		wantHealth: kstatus.InProgressStatus,
 		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) {
 			c.CalicoReady, c.CalicoMessage = false, "install Calico"
 		})}},
@@ -136,23 +152,50 @@ var conditionTests = map[string]conditionTest{
 		wantMessage: "a: install Calico",
 	},
 	"updates are held": {
+		wantHealth: kstatus.InProgressStatus,
 		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) {
 			c.Held, c.Report.Generation = true, 1
 		})}},
 		want: []string{"Accepted=True Accepted", "Programmed=False Held", "Ready=False Held"}, wantSummary: "0/1", wantMessage: "generation 1 stays in force",
 	},
 	"the spec is invalid": {
+		wantHealth: kstatus.FailedStatus,
 		facts: status.NetworkFacts{InForce: 1, Errors: field.ErrorList{field.Invalid(field.NewPath("spec", "routes"), "x", "write y")},
 			Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) { c.Report.Generation = 1 })}},
 		want: []string{"Accepted=False Invalid", "Programmed=False Invalid", "Ready=False Invalid", "Stalled=True Invalid"}, wantSummary: "0/1",
 		wantMessage: "write y; generation 1 stays in force",
 	},
 	"there is no slot for an Exclusive network": {
+		wantHealth:  kstatus.FailedStatus,
 		facts:       status.NetworkFacts{Errors: field.ErrorList{field.Forbidden(field.NewPath("spec", "membership"), "full")}},
 		want:        []string{"Accepted=False NoExclusiveSlot", "Programmed=False NoExclusiveSlot", "Ready=False NoExclusiveSlot", "Stalled=True NoExclusiveSlot"},
 		wantSummary: "0/0",
 	},
+	"one is still written to within maxUnavailable": {
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), with(done("b"), func(c *status.ClusterFacts) { c.Report.Outdated = true })}},
+		want:       []string{"Accepted=True Accepted", "Programmed=False Progressing", "Ready=True Ready", "Reconciling=True Progressing"}, wantSummary: "1/2",
+	},
+	"one fails within maxUnavailable": {
+		wantHealth: kstatus.CurrentStatus,
+		facts:      status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), failing("b", mcnv1alpha1.ReasonWriteFailed, "no")}},
+		want:       []string{"Accepted=True Accepted", "Programmed=False WriteFailed", "Ready=True Ready"}, wantSummary: "1/2",
+	},
+	"one is held within maxUnavailable": {
+		wantHealth: kstatus.CurrentStatus,
+		facts: status.NetworkFacts{MaxUnavailable: 1, Clusters: []status.ClusterFacts{done("a"), with(done("b"), func(c *status.ClusterFacts) {
+			c.Held, c.Report.Generation = true, 1
+		})}},
+		want: []string{"Accepted=True Accepted", "Programmed=False Held", "Ready=True Ready"}, wantSummary: "1/2",
+	},
+	"the spec is invalid and a cluster is away": {
+		wantHealth: kstatus.FailedStatus,
+		facts: status.NetworkFacts{Errors: field.ErrorList{field.Invalid(field.NewPath("spec", "routes"), "x", "write y")},
+			Clusters: []status.ClusterFacts{done("a"), away("b", 1)}},
+		want: []string{"Accepted=False Invalid", "Programmed=False Invalid", "Ready=False Invalid", "Stalled=True Invalid"}, wantSummary: "0/2",
+	},
 	"the network is being deleted": {
+		wantHealth: kstatus.TerminatingStatus,
 		facts: status.NetworkFacts{Deleting: true, Clusters: []status.ClusterFacts{
 			with(done("a"), func(c *status.ClusterFacts) { c.Report = &status.Report{Gone: true} }), done("b"), away("c", 2)}},
 		want: []string{"Accepted=True Accepted", "Programmed=False Deleting", "Ready=False Deleting", "Reconciling=True Deleting"}, wantSummary: "0/3",
@@ -173,6 +216,9 @@ func TestConditionsSayWhatIsTrue(t *testing.T) {
 			}
 			if c := meta.FindStatusCondition(got.Conditions, "Ready"); !strings.Contains(c.Message, tc.wantMessage) {
 				t.Errorf("Ready says %q, want %q in it", c.Message, tc.wantMessage)
+			}
+			if health := healthOfNetwork(t, tc.facts, got); health != tc.wantHealth {
+				t.Errorf("kstatus says %s, want %s", health, tc.wantHealth)
 			}
 			for _, c := range got.Conditions {
 				if c.ObservedGeneration != 2 || c.Reason == "" || c.Message == "" || len(c.Message) > status.MaxMessage {
