@@ -37,7 +37,7 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 			if !ok {
 				return member.Connection{}, false
 			}
-			return member.Connection{ID: c, Client: c.Client, Context: c.Context()}, true
+			return member.Connection{ID: c, ClusterID: c.ClusterID, Client: c.Client, Context: c.Context()}, true
 		},
 		Settle: opts.Settle, Barrier: opts.Barrier, Resync: opts.Resync,
 		Log: mgr.GetLogger().WithName("member"),

@@ -89,7 +89,7 @@ const (
 	// Next step: set updates to Automatic when the change may go out.
 	ReasonHeld Reason = "Held"
 
-	// ReasonDeleting: the network is being removed from its clusters.
+	// ReasonDeleting: the network is being removed from its clusters, or what was written to a member is being removed from it.
 	// Next step: wait; an unreachable cluster is named in the message and holds up nobody.
 	ReasonDeleting Reason = "Deleting"
 )

@@ -49,8 +49,11 @@ func (w *worker) bring(ctx context.Context, cluster *apply.Cluster) (wrote bool,
 
 // effective is the intent, or the removal of everything when the member is being cleaned.
 func (w *worker) effective() *prepared {
-	if w.isCleaning() {
+	switch {
+	case w.isCleaning():
 		w.current = cleanIntent(w.live)
+	case w.current.Reclaim != "" && w.current.Reclaim == w.conn.ClusterID:
+		w.current = w.current.withUnknown(w.live)
 	}
 	for name := range w.progress {
 		if name != sharedKey && name != sharedDropKey && w.current.networks[name] == nil {
@@ -160,7 +163,7 @@ func (w *worker) gate(name string, n *networkPlan, p *progress, at phase, ready 
 		p.waitsFor = "Calico to take in what was written"
 		return wait
 	}
-	if at == phaseDropBase && !p.policies {
+	if n.Deleted || (at == phaseDropBase && !p.policies) {
 		return 0
 	}
 	others := w.m.barrier.behind(name, w.seat, at, w.wake)
@@ -317,8 +320,12 @@ func (w *worker) publish() {
 			w.cleanErr = nil
 		}
 	}
+	now := Status{Connected: true, Results: results, Unknown: w.current.unknown(w.live)}
+	if len(now.Unknown) == 0 && w.current.Reclaim == w.conn.ClusterID {
+		now.Reclaimed = w.current.Reclaim
+	}
 	w.mu.Unlock()
-	w.store(results)
+	w.store(now)
 }
 
 // onlyTierLeft tells whether everything went but what others hold on to: a tier with policies in it that are not ours cannot be deleted.
@@ -331,11 +338,12 @@ func (w *worker) onlyTierLeft() bool {
 	return true
 }
 
-// store replaces the results and tells those who listen, if anything is different.
-func (w *worker) store(results map[string]Result) {
+// store replaces the status and tells those who listen, if anything is different.
+func (w *worker) store(now Status) {
 	w.mu.Lock()
-	changed := !w.state.Connected || !maps.Equal(w.state.Results, results) || w.clean
-	w.state = Status{Connected: true, Results: results}
+	was := w.state
+	changed := !was.Connected || !maps.Equal(was.Results, now.Results) || !maps.Equal(was.Unknown, now.Unknown) || was.Reclaimed != now.Reclaimed || w.clean
+	w.state = now
 	w.mu.Unlock()
 	if changed {
 		w.m.notify()

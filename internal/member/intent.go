@@ -32,7 +32,10 @@ type Intent struct {
 	Unsynced []string
 	// Shared are the tier, the guard and the pools, in the order in which they are to be written.
 	Shared []compile.Object
-	// Networks are what is to be done about each network. Objects of a network that is not named here are left as they are.
+	// Reclaim is the ID of a cluster on which whatever belongs to no network that is named here is known to be left over. If the member is that cluster, it
+	// is removed; else, and while this is empty, it stays.
+	Reclaim string
+	// Networks are what is to be done about each network. Objects of a network that is not named here are left as they are, but for Reclaim.
 	Networks map[string]NetworkIntent
 }
 
@@ -46,7 +49,8 @@ type NetworkIntent struct {
 	Held bool
 	// Remove takes away all that the member holds of the network; Objects is ignored. While updates are Held, that waits, but for Deleted.
 	Remove bool
-	// Deleted says that the network itself is being deleted, which Held does not hold up.
+	// Deleted says that the network itself is being deleted, which Held does not hold up, and no other member: on each one the denials go first, so that
+	// none cuts a flow by being ahead.
 	Deleted bool
 	// Objects are in the order in which they are to be written.
 	Objects []compile.Object
@@ -68,6 +72,8 @@ type networkPlan struct {
 	NetworkIntent
 	wants map[compile.Key]*wanted
 	err   error
+	// unknown says that nobody asked for it: it takes away what was found.
+	unknown bool
 	// whole tells everything of the intent from another; content what Result.Outdated speaks of.
 	whole, content string
 }
@@ -87,7 +93,7 @@ func prepare(in Intent) *prepared {
 	out.shared, out.err = convert(in.Shared)
 	frame := identities(in.Shared)
 	out.wholeShared = digest(frame)
-	all := []string{in.UID, fmt.Sprint(in.Held, in.Frozen, in.Unread, in.Unsynced), out.wholeShared}
+	all := []string{in.UID, fmt.Sprint(in.Held, in.Frozen, in.Unread, in.Unsynced, in.Reclaim), out.wholeShared}
 	for name, n := range in.Networks {
 		plan := &networkPlan{NetworkIntent: n}
 		if !n.Remove {

@@ -96,7 +96,7 @@ func TestResultsAreOutdatedOnceSomethingElseIsWanted(t *testing.T) {
 	m := NewManager(Options{})
 	m.SetIntent("one", intentOf(nil))
 	w := m.workers["one"]
-	w.store(map[string]Result{"net": {Generation: 1, Programmed: true, content: w.intent.networks["net"].content}})
+	w.store(Status{Connected: true, Results: map[string]Result{"net": {Generation: 1, Programmed: true, content: w.intent.networks["net"].content}}})
 	if m.Statuses()["one"].Results["net"].Outdated {
 		t.Error("the result is outdated at once")
 	}
@@ -104,7 +104,7 @@ func TestResultsAreOutdatedOnceSomethingElseIsWanted(t *testing.T) {
 	if !m.Statuses()["one"].Results["net"].Outdated {
 		t.Error("the result still counts although Staged policies are wanted by now")
 	}
-	w.store(map[string]Result{"net": {Generation: 1, Gone: true, content: "removal"}})
+	w.store(Status{Connected: true, Results: map[string]Result{"net": {Generation: 1, Gone: true, content: "removal"}}})
 	m.SetIntent("one", intentOf(func(_ *Intent, n *NetworkIntent) { n.Remove = true }))
 	if r, ok := m.Statuses()["one"].Results["net"]; ok {
 		t.Errorf("%+v: a removal begins with what an earlier one found", r)

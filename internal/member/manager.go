@@ -19,6 +19,8 @@ var ErrNotConnected = errors.New("the cluster is not connected: see condition Re
 type Connection struct {
 	// ID tells one connection from the next; it must be comparable and not nil.
 	ID any
+	// ClusterID is the ID that the cluster had when the connection was made.
+	ClusterID string
 	// Client reads and writes there, bounded in time.
 	Client client.Client
 	// Context ends when the connection is given up.

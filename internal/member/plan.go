@@ -220,7 +220,32 @@ func cleanIntent(live content) *prepared {
 	out := &prepared{networks: map[string]*networkPlan{}}
 	for _, u := range live {
 		if name := apply.Network(u); name != sharedKey {
-			out.networks[name] = &networkPlan{NetworkIntent: NetworkIntent{Remove: true}}
+			out.networks[name] = &networkPlan{NetworkIntent: NetworkIntent{Remove: true, Deleted: true}}
+		}
+	}
+	return out
+}
+
+// withUnknown is the intent with the removal of whatever is there of networks that it does not name.
+func (p *prepared) withUnknown(live content) *prepared {
+	out := *p
+	out.networks = maps.Clone(p.networks)
+	for network := range p.unknown(live) {
+		out.networks[network] = &networkPlan{NetworkIntent: NetworkIntent{Remove: true, Deleted: true}, unknown: true}
+	}
+	return &out
+}
+
+// unknown counts the objects of networks that the intent does not name.
+func (p *prepared) unknown(live content) map[string]int {
+	var out map[string]int
+	for _, u := range live {
+		network := apply.Network(u)
+		if n := p.networks[network]; network != sharedKey && (n == nil || n.unknown) {
+			if out == nil {
+				out = map[string]int{}
+			}
+			out[network]++
 		}
 	}
 	return out

@@ -211,3 +211,26 @@ func TestASuccessorBeginsWhenTheFormerWorkerHasEnded(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatBelongsToNoNetworkIsCountedAndReclaimedWhereItIsKnownToBeLeftOver(t *testing.T) {
+	live := there(
+		thing(apply.KindTier, "t", "", nil), thing(apply.KindPolicy, "t.net-flat-p-a", "net", nil),
+		thing(apply.KindPolicy, "t.old-flat-p-a", "old", nil), thing(apply.KindPolicy, "t.old-flat-d-a", "old", nil), thing(apply.KindSet, "mcn-old", "old", nil),
+	)
+	p := prepare(Intent{Reclaim: "id", Networks: map[string]NetworkIntent{"net": {}}})
+	if got := p.unknown(live); len(got) != 1 || got["old"] != 3 {
+		t.Errorf("unknown are %v, want 3 of old", got)
+	}
+	w := &worker{conn: Connection{ClusterID: "other"}, current: p, live: live, progress: map[string]*progress{}}
+	if got := w.effective(); got.networks["old"] != nil {
+		t.Error("objects on another cluster than the one to reclaim are to be removed")
+	}
+	w.conn.ClusterID = "id"
+	got := w.effective()
+	if told := told(planNetwork("old", got.networks["old"], got, live)); !slices.Equal(told, []string{"4 drop t.old-flat-d-a", "5 drop t.old-flat-p-a", "6 drop mcn-old"}) {
+		t.Errorf("the unknown network goes as %v, want denials, permits, sets", told)
+	}
+	if len(got.unknown(live)) != 1 || got.networks["net"].Remove {
+		t.Errorf("while it is being removed, unknown are %v, and net is %+v", got.unknown(live), got.networks["net"])
+	}
+}

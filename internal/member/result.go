@@ -42,6 +42,10 @@ type Status struct {
 	LostSince time.Time
 	// Results are by network.
 	Results map[string]Result
+	// Unknown counts the objects of networks that the intent does not name, by network. They are left as they are.
+	Unknown map[string]int
+	// Reclaimed is the Intent.Reclaim under which nothing unknown was found; empty before that.
+	Reclaimed string
 }
 
 // result sums up a network after a pass.

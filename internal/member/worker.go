@@ -139,7 +139,7 @@ func (w *worker) status() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := w.state
-	out.Results = maps.Clone(out.Results)
+	out.Results, out.Unknown = maps.Clone(out.Results), maps.Clone(out.Unknown)
 	for name, r := range out.Results {
 		r.Outdated = w.intent == nil || w.intent.networks[name] == nil || w.intent.networks[name].content != r.content
 		out.Results[name] = r
@@ -337,8 +337,9 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 	if w.clean {
 		w.cleanErr = err
 	}
+	now := Status{Connected: true, Results: results, Unknown: w.state.Unknown}
 	w.mu.Unlock()
-	w.store(results)
+	w.store(now)
 	return delay
 }
 

@@ -29,7 +29,9 @@ type MemberFacts struct {
 	Reason     mcnv1alpha1.Reason
 	Message    string
 	StaleSince *metav1.Time
-	// Problems name kinds that cannot be read; they ride in the message of Reachable.
+	// Deleting says what the removal of the member waits for; empty while it is not being removed.
+	Deleting string
+	// Problems name kinds that cannot be read, and what stands there that nobody answers for; they ride in the message of Reachable.
 	Problems []string
 
 	// ClusterID is the ID that the member is pinned to.
@@ -146,6 +148,9 @@ func (f *MemberFacts) sourcePreserved() metav1.Condition {
 
 // ready is True when networks can be in force there: reachable, and Calico ready.
 func (f *MemberFacts) ready(reachable, calico metav1.Condition) metav1.Condition {
+	if f.Deleting != "" {
+		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionFalse, mcnv1alpha1.ReasonDeleting, "the member is being removed: "+f.Deleting)
+	}
 	for _, c := range []metav1.Condition{reachable, calico} {
 		if c.Status != metav1.ConditionTrue {
 			return memberCondition(mcnv1alpha1.ConditionReady, c.Status, mcnv1alpha1.Reason(c.Reason), c.Message)

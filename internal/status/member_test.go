@@ -47,6 +47,8 @@ func TestMember(t *testing.T) {
 			want: [4]string{"True/Connected", "True/CalicoReady", "True/Preserved", "True/Ready"}},
 		"no pools yet": {change: func(f *MemberFacts) { f.SourceNAT = mcnv1alpha1.SourceNATPreserve },
 			want: [4]string{"True/Connected", "True/CalicoReady", "Unknown/Pending", "True/Ready"}},
+		"being removed": {change: func(f *MemberFacts) { f.Deleting = "policies are being taken away" },
+			want: [4]string{"True/Connected", "True/CalicoReady", "Unknown/Unmanaged", "False/Deleting"}},
 		"another CNI": {change: func(f *MemberFacts) { f.SourceNAT, f.Calico.CNI = mcnv1alpha1.SourceNATPreserve, "AmazonVPC" },
 			want: [4]string{"True/Connected", "True/CalicoReady", "False/CNINotCalico", "True/Ready"}},
 	} {

@@ -25,6 +25,8 @@ type NetworkFacts struct {
 	MaxUnavailable int32
 	// Deleting says that the network is being removed.
 	Deleting bool
+	// Obstacle says what holds the deletion up beside the clusters; empty for nothing.
+	Obstacle string
 	// Boundary, ExclusiveSlot, Pods and SharedPods are as compiled.
 	Boundary         mcnv1alpha1.Boundary
 	ExclusiveSlot    *int32

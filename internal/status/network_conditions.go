@@ -204,5 +204,8 @@ func (v verdict) deleting() string {
 	if len(away) > 0 {
 		out += "; out of reach, and waited for no longer than --barrier: " + strings.Join(away, ", ") + "; what was written there stays until they return"
 	}
+	if v.facts.Obstacle != "" {
+		out += "; " + v.facts.Obstacle
+	}
 	return out
 }

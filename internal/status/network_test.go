@@ -201,6 +201,12 @@ var conditionTests = map[string]conditionTest{
 		want: []string{"Accepted=True Accepted", "Programmed=False Deleting", "Ready=False Deleting", "Reconciling=True Deleting"}, wantSummary: "0/3",
 		wantMessage: "the network is being removed from b; out of reach, and waited for no longer than --barrier: c",
 	},
+	"deleting, with an obstacle": {
+		wantHealth: kstatus.TerminatingStatus,
+		facts:      status.NetworkFacts{Deleting: true, Obstacle: "the record is full"},
+		want:       []string{"Accepted=True Accepted", "Programmed=False Deleting", "Ready=False Deleting", "Reconciling=True Deleting"}, wantSummary: "0/0",
+		wantMessage: "the network is being removed; the record is full",
+	},
 }
 
 func TestConditionsSayWhatIsTrue(t *testing.T) {
