@@ -64,3 +64,6 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 
 // StopAPIServer ends kube-apiserver and leaves etcd, and calico-apiserver, running: the cluster becomes unreachable.
 func (c *Cluster) StopAPIServer() error { return c.end(apiServer) }
+
+// KillAPIServer ends kube-apiserver with SIGKILL: no connection is closed in order. StartAPIServer starts it again.
+func (c *Cluster) KillAPIServer() error { return c.killProgram(apiServer) }

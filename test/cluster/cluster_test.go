@@ -87,6 +87,45 @@ func TestAFrozenServerHangsAndGoesOnWhenThawed(t *testing.T) {
 	}
 }
 
+func TestKilledServersComeBackWithTheirDataOrWithout(t *testing.T) {
+	c := cluster.ForTest(t, cluster.Options{Name: "killed"})
+	config := c.RESTConfig()
+	config.Timeout = 5 * time.Second
+	admin := client(t, config)
+	_, err := admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kept"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func() error {
+		_, err := admin.CoreV1().Namespaces().Get(t.Context(), "kept", metav1.GetOptions{})
+		return err
+	}
+	restart := func(empty bool) {
+		t.Helper()
+		if err := c.KillAPIServer(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.KillEtcd(); err != nil {
+			t.Fatal(err)
+		}
+		if err := get(); err == nil {
+			t.Error("a killed API server answers")
+		}
+		if err := c.StartEtcd(t.Context(), empty); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.StartAPIServer(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restart(false)
+	eventually(t, get)
+	restart(true)
+	if err := get(); !apierrors.IsNotFound(err) {
+		t.Errorf("with an empty etcd: %v", err)
+	}
+}
+
 func TestAServerThatRunsIsNotStartedTwice(t *testing.T) {
 	if err := native.StartAPIServer(t.Context()); err == nil || !strings.Contains(err.Error(), "runs already") {
 		t.Errorf("got %v", err)

@@ -56,6 +56,18 @@ func (c *Cluster) end(name string) error {
 	return nil
 }
 
+// killProgram ends one of the cluster's programs at once, which may be started again.
+func (c *Cluster) killProgram(name string) error {
+	p := c.process(name)
+	if p == nil {
+		return fmt.Errorf("cluster %s has no %s", c.Name, name)
+	}
+	if err := p.kill(); err != nil {
+		return fmt.Errorf("cluster %s: %w", c.Name, err)
+	}
+	return nil
+}
+
 // LogTail returns the last lines of each of the cluster's logs, for a test's output.
 func (c *Cluster) LogTail(lines int) (string, error) {
 	logs, err := filepath.Glob(c.path("*.log"))
