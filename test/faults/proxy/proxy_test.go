@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"multicloud.network/operator/test/access"
 	"multicloud.network/operator/test/cluster"
 	"multicloud.network/operator/test/faults/proxy"
 )
@@ -43,8 +43,8 @@ const (
 	namespace = "kube-system"
 )
 
-// administrator returns a client of a cluster that passes no proxy, and a token with all rights.
-func administrator(t *testing.T, c *cluster.Cluster) (kubernetes.Interface, string) {
+// administrator returns a client of a cluster that passes no proxy, and the way to it with all rights.
+func administrator(t *testing.T, c *cluster.Cluster) (kubernetes.Interface, proxy.Backend) {
 	t.Helper()
 	direct, err := kubernetes.NewForConfig(c.RESTConfig())
 	must(t, err)
@@ -58,9 +58,8 @@ func administrator(t *testing.T, c *cluster.Cluster) (kubernetes.Interface, stri
 		}, metav1.CreateOptions{})
 		must(t, err)
 	}
-	token, err := accounts.CreateToken(t.Context(), "tester", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	must(t, err)
-	return direct, token.Status.Token
+	account := access.Token(t, c, namespace, "tester")
+	return direct, proxy.Backend{URL: c.URL(), CA: account.CAData, Token: account.BearerToken}
 }
 
 // path is a proxy before a cluster, a client through it, and one past it.
@@ -74,9 +73,12 @@ type path struct {
 func newPath(t *testing.T) *path {
 	t.Helper()
 	p := &path{T: t}
-	p.past, p.token = administrator(t, one)
+	var backend proxy.Backend
+	p.past, backend = administrator(t, one)
+	// The token is the client's.
+	p.token, backend.Token = backend.Token, ""
 	var err error
-	p.proxy, err = proxy.Start(proxy.Options{Name: t.Name(), Backend: proxy.Backend{URL: one.URL(), CA: one.RESTConfig().CAData}, Seed: 1, Log: t.Output()})
+	p.proxy, err = proxy.Start(proxy.Options{Name: t.Name(), Backend: backend, Seed: 1, Log: t.Output()})
 	must(t, err)
 	t.Cleanup(p.proxy.Close)
 	p.through = p.client()
@@ -429,7 +431,7 @@ func TestRedirect(t *testing.T) {
 
 func TestBackendThatIsAnotherCluster(t *testing.T) {
 	p := newPath(t)
-	other, token := administrator(t, two)
+	other, backend := administrator(t, two)
 	id := func(client kubernetes.Interface) string {
 		ns, err := client.CoreV1().Namespaces().Get(p.soon(patience), namespace, metav1.GetOptions{})
 		must(t, err)
@@ -438,7 +440,7 @@ func TestBackendThatIsAnotherCluster(t *testing.T) {
 	if id(p.through) != id(p.past) {
 		t.Error("the proxy does not lead to its backend")
 	}
-	must(t, p.proxy.Swap(proxy.Backend{URL: two.URL(), CA: two.RESTConfig().CAData, Token: token}))
+	must(t, p.proxy.Swap(backend))
 	if id(p.through) != id(other) {
 		t.Error("the proxy does not lead to the other backend")
 	}
