@@ -61,6 +61,8 @@ type MemberClusterReconciler struct {
 	// Now is the clock; time.Now.
 	Now func() time.Time
 
+	// notes is what the networks' controller found out about members.
+	notes *memberNotes
 	// started is when this process first looked at a MemberCluster.
 	started   time.Time
 	startOnce sync.Once
@@ -152,12 +154,14 @@ func (r *MemberClusterReconciler) register(ctx context.Context, member *mcnv1alp
 // writeStatus computes the status and writes it if it differs.
 func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1alpha1.MemberCluster, state fleet.State) error {
 	known, _ := r.Fleet.Member(member.Name)
+	note, compiled := r.notes.of(member.Name)
 	want := status.Member(status.MemberFacts{
 		Generation: member.Generation, Now: metav1.NewTime(r.now()), Previous: member.Status,
 		Role: member.Spec.Role, SourceNAT: member.Spec.PodNetwork.SourceNAT,
 		Reachable: state.Reachable, Reason: state.Reason, Message: state.Message, StaleSince: state.StaleSince, Problems: state.Problems,
 		ClusterID: state.ClusterID, KubernetesVersion: known.KubernetesVersion, Cloud: known.Cloud, Calico: known.Calico, PodCIDRs: known.PodCIDRs,
 		CalicoReady: state.CalicoReady, CalicoReason: state.CalicoReason, CalicoMessage: state.CalicoMessage, OwnPools: state.OwnPools,
+		Compiled: compiled, PodCIDROverlap: note.podCIDROverlap, PoolOverlap: note.poolOverlap,
 	})
 	if equality.Semantic.DeepEqual(want, member.Status) {
 		return nil

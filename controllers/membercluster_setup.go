@@ -32,11 +32,15 @@ func (r *MemberClusterReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(notes); err != nil {
 		return err
 	}
+	if r.notes == nil {
+		r.notes = &memberNotes{}
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("membercluster").
 		For(&mcnv1alpha1.MemberCluster{}).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.membersOfSecret)).
 		WatchesRawSource(source.Channel(notes.events, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(r.notes.source()).
 		Complete(r)
 }
 

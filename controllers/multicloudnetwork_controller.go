@@ -71,6 +71,8 @@ type NetworkReconciler struct {
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 
+	// notes takes what is found out about members; nil if nobody wants it.
+	notes  *memberNotes
 	memory memory
 }
 

@@ -41,6 +41,7 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 		}
 	}
 	r.Members.SetIntents(intents)
+	r.notes.set(s.memberNotes())
 	s.statuses = r.Members.Statuses()
 	return nil
 }

@@ -49,13 +49,13 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 		return err
 	}
 	recorder := mgr.GetEventRecorder("multicloud-network-operator")
-	registration := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Cleaner: workers, Recorder: recorder}
+	registration := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Cleaner: workers, Recorder: recorder, notes: &memberNotes{}}
 	if err := registration.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	networks := &NetworkReconciler{
 		Client: mgr.GetClient(), Fleet: members, Members: workers, Settings: opts.Settings, Barrier: opts.Barrier,
-		Recorder: recorder,
+		Recorder: recorder, notes: registration.notes,
 	}
 	return networks.SetupWithManager(mgr)
 }

@@ -153,7 +153,8 @@ const (
 	// Next step: none.
 	ReasonPreserved Reason = "Preserved"
 
-	// ReasonPoolOverlap: a pool of the cluster's own overlaps a CIDR that needs one of ours, and Calico refuses overlaps.
+	// ReasonPoolOverlap: a pool of the cluster's own overlaps a CIDR that needs one of ours, and Calico refuses overlaps, so that pods may lose their
+	// address toward that CIDR.
 	// Next step: see the message for the pool; give the clusters disjoint pod CIDRs.
 	ReasonPoolOverlap Reason = "PoolOverlap"
 
@@ -161,7 +162,8 @@ const (
 	// Next step: exempt the other members' pod CIDRs there (AWS VPC CNI: AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS; ip-masq-agent: nonMasqueradeCIDRs).
 	ReasonCNINotCalico Reason = "CNINotCalico"
 
-	// ReasonPodCIDROverlap: pod CIDRs of two members in different address domains overlap; addresses in the intersection are withheld.
+	// ReasonPodCIDROverlap: networks can be in force there, but the member's pod CIDRs overlap those of a member in another address domain; addresses in
+	// the intersection are withheld from rules by label.
 	// Next step: renumber one of them, or give both the same spec.podNetwork.domain if they are one address space.
 	ReasonPodCIDROverlap Reason = "PodCIDROverlap"
 

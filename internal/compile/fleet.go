@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"go4.org/netipx"
 
@@ -190,6 +191,28 @@ func sortPrefixes(prefixes []netip.Prefix) []netip.Prefix {
 
 func comparePrefix(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}
+
+// Overlaps says of each member whose pod CIDRs overlap those of members in other domains with which, and where.
+func (c *Compiler) Overlaps() map[string]string {
+	const few = 3
+	others, counts := map[string][]string{}, map[string]int{}
+	for _, o := range c.fleet.overlaps {
+		for i, name := range o.members {
+			if counts[name]++; counts[name] <= few {
+				others[name] = append(others[name], o.members[1-i]+" in "+joinPrefixes(o.prefixes, few))
+			}
+		}
+	}
+	out := make(map[string]string, len(others))
+	for name, list := range others {
+		if more := counts[name] - few; more > 0 {
+			list = append(list, fmt.Sprintf("and %d more clusters", more))
+		}
+		out[name] = fmt.Sprintf("its pod CIDRs overlap those of %s: rules by label do not permit those addresses in other clusters; "+
+			"renumber, or give clusters that share an address space one spec.podNetwork.domain", strings.Join(list, ", "))
+	}
+	return out
 }
 
 // warnings tells about withheld addresses that concern a network's members.

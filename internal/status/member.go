@@ -47,6 +47,11 @@ type MemberFacts struct {
 	CalicoMessage string
 	// OwnPools is the number of IP pools of ours on the member.
 	OwnPools int
+
+	// Compiled says whether networks have been compiled since the operator started; before, what the status says of overlaps stays.
+	Compiled bool
+	// PodCIDROverlap says with whose pod CIDRs the member's overlap, PoolOverlap which of its pools keep ours away; empty where there is nothing to say.
+	PodCIDROverlap, PoolOverlap string
 }
 
 // maxPodCIDRs is the bound of status.podCIDRs.
@@ -138,6 +143,8 @@ func (f *MemberFacts) sourcePreserved() metav1.Condition {
 	case f.Calico.CNI != mcnv1alpha1.CNICalico:
 		return memberCondition(kind, metav1.ConditionFalse, mcnv1alpha1.ReasonCNINotCalico,
 			"source NAT is in the hands of the CNI plugin "+f.Calico.CNI+"; exempt the other members' pod CIDRs there")
+	case f.poolOverlap() != "":
+		return memberCondition(kind, metav1.ConditionFalse, mcnv1alpha1.ReasonPoolOverlap, f.poolOverlap())
 	case f.OwnPools == 0:
 		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonPending,
 			"no pool for another member is in place; pools come with the first enforced network that spans this cluster and another")
@@ -146,7 +153,31 @@ func (f *MemberFacts) sourcePreserved() metav1.Condition {
 	}
 }
 
-// ready is True when networks can be in force there: reachable, and Calico ready.
+// podCIDROverlap is PodCIDROverlap, or what the status says of it while nothing has been compiled.
+func (f *MemberFacts) podCIDROverlap() string {
+	if !f.Compiled {
+		return f.saidBefore(mcnv1alpha1.ConditionReady, mcnv1alpha1.ReasonPodCIDROverlap)
+	}
+	return f.PodCIDROverlap
+}
+
+// poolOverlap is PoolOverlap, or what the status says of it while nothing has been compiled.
+func (f *MemberFacts) poolOverlap() string {
+	if !f.Compiled {
+		return f.saidBefore(mcnv1alpha1.ConditionSourcePreserved, mcnv1alpha1.ReasonPoolOverlap)
+	}
+	return f.PoolOverlap
+}
+
+// saidBefore is the message of a condition of the present status, if it has a reason.
+func (f *MemberFacts) saidBefore(kind string, reason mcnv1alpha1.Reason) string {
+	if c := meta.FindStatusCondition(f.Previous.Conditions, kind); c != nil && c.Reason == string(reason) {
+		return c.Message
+	}
+	return ""
+}
+
+// ready is True when networks can be in force there: reachable, and Calico ready. An overlap withholds some addresses, and leaves the rest in force.
 func (f *MemberFacts) ready(reachable, calico metav1.Condition) metav1.Condition {
 	if f.Deleting != "" {
 		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionFalse, mcnv1alpha1.ReasonDeleting, "the member is being removed: "+f.Deleting)
@@ -155,6 +186,9 @@ func (f *MemberFacts) ready(reachable, calico metav1.Condition) metav1.Condition
 		if c.Status != metav1.ConditionTrue {
 			return memberCondition(mcnv1alpha1.ConditionReady, c.Status, mcnv1alpha1.Reason(c.Reason), c.Message)
 		}
+	}
+	if overlap := f.podCIDROverlap(); overlap != "" {
+		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonPodCIDROverlap, overlap)
 	}
 	if f.Role == mcnv1alpha1.RoleSource {
 		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonRoleSource, "the cluster is read, and nothing is written to it")

@@ -49,6 +49,11 @@ func TestMember(t *testing.T) {
 			want: [4]string{"True/Connected", "True/CalicoReady", "Unknown/Pending", "True/Ready"}},
 		"being removed": {change: func(f *MemberFacts) { f.Deleting = "policies are being taken away" },
 			want: [4]string{"True/Connected", "True/CalicoReady", "Unknown/Unmanaged", "False/Deleting"}},
+		"a pool in the way": {change: func(f *MemberFacts) {
+			f.SourceNAT, f.OwnPools, f.Compiled, f.PoolOverlap = mcnv1alpha1.SourceNATPreserve, 2, true, "pool x overlaps"
+		}, want: [4]string{"True/Connected", "True/CalicoReady", "False/PoolOverlap", "True/Ready"}},
+		"pod CIDRs that overlap": {change: func(f *MemberFacts) { f.Compiled, f.PodCIDROverlap = true, "10.1.0.0/16 is that of b" },
+			want: [4]string{"True/Connected", "True/CalicoReady", "Unknown/Unmanaged", "True/PodCIDROverlap"}},
 		"another CNI": {change: func(f *MemberFacts) { f.SourceNAT, f.Calico.CNI = mcnv1alpha1.SourceNATPreserve, "AmazonVPC" },
 			want: [4]string{"True/Connected", "True/CalicoReady", "False/CNINotCalico", "True/Ready"}},
 	} {
@@ -86,5 +91,23 @@ func TestMemberNamesWhatCannotBeRead(t *testing.T) {
 	c := meta.FindStatusCondition(Member(facts).Conditions, mcnv1alpha1.ConditionReachable)
 	if c.Status != metav1.ConditionTrue || !strings.Contains(c.Message, facts.Problems[0]) {
 		t.Errorf("got %+v", c)
+	}
+}
+
+func TestMemberKeepsWhatWasSaidOfOverlapsUntilNetworksAreCompiled(t *testing.T) {
+	facts := connectedMember()
+	facts.SourceNAT, facts.Compiled, facts.PoolOverlap, facts.PodCIDROverlap = mcnv1alpha1.SourceNATPreserve, true, "pool x overlaps", "10.1.0.0/16 is that of b"
+	first := Member(facts)
+	facts.Previous, facts.Compiled, facts.PoolOverlap, facts.PodCIDROverlap = first, false, "", ""
+	if diff := cmp.Diff(first, Member(facts)); diff != "" {
+		t.Errorf("after a restart: %s", diff)
+	}
+	facts.Compiled = true
+	for kind, want := range map[string]mcnv1alpha1.Reason{
+		mcnv1alpha1.ConditionReady: mcnv1alpha1.ReasonReady, mcnv1alpha1.ConditionSourcePreserved: mcnv1alpha1.ReasonPending,
+	} {
+		if c := meta.FindStatusCondition(Member(facts).Conditions, kind); c.Reason != string(want) {
+			t.Errorf("%s is %+v once the overlaps are gone, want reason %s", kind, c, want)
+		}
 	}
 }
