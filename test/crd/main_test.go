@@ -19,10 +19,11 @@ import (
 
 const crdDirectory = "../../config/crd/bases"
 
-// hub is the API server that all tests of this package share, with both kinds installed; hubConfig reaches it.
+// hub is the API server that all tests of this package share, with both kinds installed; hubConfig reaches it, and hubCluster is what runs it.
 var (
-	hub       client.Client
-	hubConfig *rest.Config
+	hub        client.Client
+	hubConfig  *rest.Config
+	hubCluster *cluster.Cluster
 )
 
 func TestMain(m *testing.M) {
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 // useHub installs the kinds in the cluster that the tests share. It cannot report a failure, so it ends the run; processes that
 // package cluster started end with it.
 func useHub(clusters []*cluster.Cluster) {
-	hubConfig = clusters[0].RESTConfig()
+	hubCluster, hubConfig = clusters[0], clusters[0].RESTConfig()
 	var err error
 	if hub, err = installKinds(hubConfig); err != nil {
 		fmt.Fprintln(os.Stderr, errors.Join(err, clusters[0].Stop()))
