@@ -17,6 +17,9 @@ import (
 // MaxClusters is how many clusters status.clusters lists.
 const MaxClusters = 1000
 
+// maxMessages is how many bytes the messages in status.clusters have in all. etcd takes 1.5 MiB, and a byte may become six in JSON.
+const maxMessages = 192 << 10
+
 // NetworkFacts are all that a network's status is computed from.
 type NetworkFacts struct {
 	// Generation is the network's newest generation; InForce the one that was last valid, 0 if this operator has seen none.
@@ -102,7 +105,21 @@ func Network(f NetworkFacts) mcnv1alpha1.MultiCloudNetworkStatus {
 	if len(out.Clusters) == 0 {
 		out.Clusters = nil
 	}
+	shareMessages(out.Clusters)
 	return out
+}
+
+// shareMessages shortens the messages where so many clusters have one that all together would be too long.
+func shareMessages(clusters []mcnv1alpha1.ClusterStatus) {
+	count := 0
+	for _, c := range clusters {
+		if c.Message != "" {
+			count++
+		}
+	}
+	for i := range clusters {
+		clusters[i].Message = truncate(clusters[i].Message, min(MaxMessage, maxMessages/max(1, count)))
+	}
 }
 
 // clusterStatus judges one member.
