@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"multicloud.network/operator/internal/compile"
 	"multicloud.network/operator/internal/fleet"
@@ -24,12 +26,15 @@ type Options struct {
 	Barrier time.Duration
 	// Resync is about how often everything on a member is listed again; 0 for the default.
 	Resync time.Duration
+	// Metrics is where metrics are registered; default: controller-runtime's registry, which the manager serves.
+	Metrics prometheus.Registerer
 }
 
 // Setup puts the operator together in a manager: the fleet, the members' workers and the controllers. The manager's cache must be limited by
 // HubCacheByObject.
 func Setup(mgr ctrl.Manager, opts Options) error {
 	members := fleet.New(fleet.Options{Hub: mgr.GetConfig(), Scheme: mgr.GetScheme(), Logger: mgr.GetLogger().WithName("fleet")})
+	observer := newMetrics(stateCollector{reader: mgr.GetClient(), states: members.States, leads: mgr.Elected(), now: time.Now})
 	workers := member.NewManager(member.Options{
 		OwnerID: opts.Settings.OwnerID,
 		Connect: func(name string) (member.Connection, bool) {
@@ -40,8 +45,12 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 			return member.Connection{ID: c, ClusterID: c.ClusterID, Client: c.Client, Context: c.Context()}, true
 		},
 		Settle: opts.Settle, Barrier: opts.Barrier, Resync: opts.Resync,
-		Log: mgr.GetLogger().WithName("member"),
+		Log: mgr.GetLogger().WithName("member"), Observer: observer,
 	})
+	observer.state.statuses = workers.Statuses
+	if err := mgr.Add(served{observer, opts.Metrics}); err != nil {
+		return err
+	}
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return members.Start(ctx, nil) })); err != nil {
 		return err
 	}
@@ -54,8 +63,26 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 		return err
 	}
 	networks := &NetworkReconciler{
-		Client: mgr.GetClient(), Fleet: members, Members: workers, Settings: opts.Settings, Barrier: opts.Barrier,
+		Client: mgr.GetClient(), Fleet: members, Settings: opts.Settings, Barrier: opts.Barrier,
+		Members:  &measuredWriter{MemberWriter: workers, metrics: observer, now: time.Now},
 		Recorder: recorder, notes: registration.notes,
 	}
 	return networks.SetupWithManager(mgr)
+}
+
+// served are metrics that are registered while the manager runs, also where it does not lead.
+type served struct {
+	metrics  *metrics
+	registry prometheus.Registerer
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (served) NeedLeaderElection() bool { return false }
+
+// Start implements manager.Runnable.
+func (s served) Start(ctx context.Context) error {
+	if s.registry == nil {
+		return s.metrics.run(ctx, ctrlmetrics.Registry)
+	}
+	return s.metrics.run(ctx, s.registry)
 }
