@@ -146,22 +146,10 @@ func Kubeconfig(t testing.TB, cfg *rest.Config) []byte {
 	return out
 }
 
-// LocalMember makes the hub a member by itself: the operator's account gets the members' roles there, as membercluster-local.yaml says.
+// LocalMember makes the hub a member by itself: the operator's account gets the members' roles there.
 func LocalMember(t testing.TB, hub *cluster.Cluster) {
 	t.Helper()
-	Apply(t, hub, "member-rbac")
-	name := MemberAccount + "-local"
-	account := subject(OperatorAccount)
-	grant(t, hub, func(ctx context.Context, c rbac.RbacV1Interface) error {
-		binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Subjects: account, RoleRef: roleRef("ClusterRole", MemberAccount)}
-		_, err := c.ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{})
-		return err
-	})
-	grant(t, hub, func(ctx context.Context, c rbac.RbacV1Interface) error {
-		binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Subjects: account, RoleRef: roleRef("Role", MemberAccount)}
-		_, err := c.RoleBindings(metav1.NamespaceSystem).Create(ctx, binding, metav1.CreateOptions{})
-		return err
-	})
+	Apply(t, hub, "local")
 }
 
 // MemberWithTier is Member, and lets the account write policies of another tier than config/member-rbac names, as a user does who runs the operator

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr/testr"
 	calicov3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -120,5 +121,29 @@ func complete(t testing.TB, hub *cluster.Cluster, opts *controllers.Options) {
 	}
 	if opts.Barrier == 0 {
 		opts.Barrier = 5 * time.Second
+	}
+}
+
+// Register makes a member known to the hub as a user does: a Secret with the kubeconfig of the account that config/member-rbac makes, and a MemberCluster,
+// which change may complete.
+func Register(t testing.TB, hub, member *cluster.Cluster, name string, change ...func(*mcnv1alpha1.MemberCluster)) {
+	t.Helper()
+	object := &mcnv1alpha1.MemberCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"name": name}},
+		Spec: mcnv1alpha1.MemberClusterSpec{
+			Access: mcnv1alpha1.Access{Kubeconfig: &mcnv1alpha1.KubeconfigAccess{SecretRef: mcnv1alpha1.SecretKeyReference{Name: name, Key: "kubeconfig"}}},
+		},
+	}
+	for _, c := range change {
+		c(object)
+	}
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: access.Namespace, Name: name}, Data: map[string][]byte{"kubeconfig": access.MemberKubeconfig(t, member)},
+	}
+	admin := Admin(t, hub)
+	for _, o := range []client.Object{secret, object} {
+		if err := admin.Create(context.Background(), o); err != nil {
+			t.Fatalf("registering member %s: %v", name, err)
+		}
 	}
 }
