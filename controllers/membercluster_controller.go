@@ -20,12 +20,10 @@ import (
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/fleet"
+	"multicloud.network/operator/internal/member"
 	"multicloud.network/operator/internal/snapshot"
 	"multicloud.network/operator/internal/status"
 )
-
-// cleaningPause is how long a deletion waits before it looks again at a member that is being connected to or cleaned.
-const cleaningPause = 2 * time.Second
 
 // restartPatience is how long after a start the status that a former process wrote may stand in for what is not known yet.
 const restartPatience = 30 * time.Second
@@ -45,6 +43,10 @@ type MemberFleet interface {
 type Cleaner interface {
 	// CleanMember removes everything of ours from a member that is reachable. It does not wait: done is false while there is something left.
 	CleanMember(ctx context.Context, name string) (done bool, err error)
+	// Statuses tells what the workers found on the members.
+	Statuses() map[string]member.Status
+	// Subscribe signals that Statuses changed.
+	Subscribe() <-chan struct{}
 }
 
 // MemberClusterReconciler registers MemberClusters with the fleet and reports what the fleet knows of them.
@@ -56,6 +58,10 @@ type MemberClusterReconciler struct {
 	Fleet MemberFleet
 	// Cleaner removes what was written to a member that is deregistered; nil if nothing is ever written.
 	Cleaner Cleaner
+	// Leftovers remembers what has to be removed from members that are out of reach.
+	Leftovers *Leftovers
+	// Barrier is how long a deletion waits for a member that is out of reach.
+	Barrier time.Duration
 	// Recorder takes events; nil for none.
 	Recorder events.EventRecorder
 	// Now is the clock; time.Now.
@@ -66,6 +72,8 @@ type MemberClusterReconciler struct {
 	// started is when this process first looked at a MemberCluster.
 	started   time.Time
 	startOnce sync.Once
+	// deleting is when this process first saw that an object is being deleted, by UID.
+	deleting sinceFirst
 }
 
 // Reconcile brings the fleet to what a MemberCluster says, and its status to what the fleet knows.
@@ -80,6 +88,9 @@ func (r *MemberClusterReconciler) reconcile(ctx context.Context, req ctrl.Reques
 			r.Fleet.Remove(req.Name)
 			return ctrl.Result{}, nil
 		}
+		return ctrl.Result{}, err
+	}
+	if err := r.Leftovers.Load(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	if !member.DeletionTimestamp.IsZero() {
@@ -102,7 +113,10 @@ func (r *MemberClusterReconciler) reconcile(ctx context.Context, req ctrl.Reques
 	if wait := r.awaits(&member, state); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
-	return ctrl.Result{}, r.writeStatus(ctx, &member, state)
+	if err := r.noteRole(ctx, &member); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{}, r.writeStatus(ctx, &member, state, "")
 }
 
 // now reads the clock.
@@ -118,6 +132,9 @@ func (r *MemberClusterReconciler) now() time.Time {
 func (r *MemberClusterReconciler) awaits(member *mcnv1alpha1.MemberCluster, state fleet.State) time.Duration {
 	r.startOnce.Do(func() { r.started = r.now() })
 	verdict := meta.FindStatusCondition(member.Status.Conditions, mcnv1alpha1.ConditionReachable)
+	if state.Reachable && r.awaitsWorker(member, verdict) {
+		return restartPatience - r.now().Sub(r.started)
+	}
 	if state.Reachable || state.Synced || state.Reason != mcnv1alpha1.ReasonConnecting ||
 		verdict == nil || verdict.Reason == string(mcnv1alpha1.ReasonConnecting) || member.Status.ObservedGeneration != member.Generation {
 		return 0
@@ -151,14 +168,19 @@ func (r *MemberClusterReconciler) register(ctx context.Context, member *mcnv1alp
 	return nil
 }
 
-// writeStatus computes the status and writes it if it differs.
-func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1alpha1.MemberCluster, state fleet.State) error {
+// writeStatus computes the status and writes it if it differs. deleting says what the removal of the member waits for; empty while it is not removed.
+func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1alpha1.MemberCluster, state fleet.State, deleting string) error {
 	known, _ := r.Fleet.Member(member.Name)
 	note, compiled := r.notes.of(member.Name)
+	problems, err := r.unaccounted(ctx, member, state)
+	if err != nil {
+		return err
+	}
 	want := status.Member(status.MemberFacts{
 		Generation: member.Generation, Now: metav1.NewTime(r.now()), Previous: member.Status,
 		Role: member.Spec.Role, SourceNAT: member.Spec.PodNetwork.SourceNAT,
-		Reachable: state.Reachable, Reason: state.Reason, Message: state.Message, StaleSince: state.StaleSince, Problems: state.Problems,
+		Reachable: state.Reachable, Reason: state.Reason, Message: state.Message, StaleSince: state.StaleSince, Deleting: deleting,
+		Problems:  append(problems, state.Problems...),
 		ClusterID: state.ClusterID, KubernetesVersion: known.KubernetesVersion, Cloud: known.Cloud, Calico: known.Calico, PodCIDRs: known.PodCIDRs,
 		CalicoReady: state.CalicoReady, CalicoReason: state.CalicoReason, CalicoMessage: state.CalicoMessage, OwnPools: state.OwnPools,
 		Compiled: compiled, PodCIDROverlap: note.podCIDROverlap, PoolOverlap: note.poolOverlap,
@@ -174,45 +196,4 @@ func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1
 	}
 	memberTransition(r.Recorder, member, before.Status.Conditions, want.Conditions)
 	return nil
-}
-
-// reconcileDeletion cleans a member that can be reached, forgets it and lets the object go. A member that cannot be reached holds up nobody.
-func (r *MemberClusterReconciler) reconcileDeletion(ctx context.Context, member *mcnv1alpha1.MemberCluster) (ctrl.Result, error) {
-	if !controllerutil.ContainsFinalizer(member, mcnv1alpha1.CleanupFinalizer) {
-		r.Fleet.Remove(member.Name)
-		return ctrl.Result{}, nil
-	}
-	done, err := r.clean(ctx, member)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	if !done {
-		return ctrl.Result{RequeueAfter: cleaningPause}, nil
-	}
-	r.Fleet.Remove(member.Name)
-	before := member.DeepCopy()
-	controllerutil.RemoveFinalizer(member, mcnv1alpha1.CleanupFinalizer)
-	return ctrl.Result{}, client.IgnoreNotFound(r.Patch(ctx, member, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
-}
-
-// clean says whether a member that is being deleted needs no more cleaning.
-func (r *MemberClusterReconciler) clean(ctx context.Context, member *mcnv1alpha1.MemberCluster) (done bool, err error) {
-	log := ctrl.LoggerFrom(ctx).WithValues("cluster", member.Name)
-	if r.Cleaner == nil || member.Spec.DeletionPolicy == mcnv1alpha1.DeletionOrphan || member.Spec.Role == mcnv1alpha1.RoleSource {
-		return true, nil
-	}
-	// After a restart the member is not connected yet, and only its Secret tells how to reach it.
-	if err := r.register(ctx, member); err != nil {
-		return false, err
-	}
-	state, _ := r.Fleet.State(member.Name)
-	switch {
-	case state.Reachable:
-		return r.Cleaner.CleanMember(ctx, member.Name)
-	case state.Reason == mcnv1alpha1.ReasonConnecting && state.StaleSince == nil:
-		return false, nil
-	default:
-		log.Info("Member is out of reach; what was written there stays in force", "reason", state.Reason)
-		return true, nil
-	}
 }

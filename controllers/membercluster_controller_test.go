@@ -25,6 +25,7 @@ import (
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/fleet"
+	"multicloud.network/operator/internal/member"
 	"multicloud.network/operator/test/access"
 	"multicloud.network/operator/test/cluster"
 )
@@ -32,6 +33,7 @@ import (
 const (
 	memberNamespace = mcnv1alpha1.DefaultNamespace
 	memberPatience  = 60 * time.Second
+	memberBarrier   = 3 * time.Second
 )
 
 // recordingCleaner is done at the second call for a member.
@@ -46,6 +48,10 @@ func (c *recordingCleaner) CleanMember(_ context.Context, name string) (bool, er
 	c.calls[name]++
 	return c.calls[name] > 1, nil
 }
+
+func (c *recordingCleaner) Statuses() map[string]member.Status { return nil }
+
+func (c *recordingCleaner) Subscribe() <-chan struct{} { return nil }
 
 func (c *recordingCleaner) count(name string) int {
 	c.mu.Lock()
@@ -93,7 +99,12 @@ func (h *memberHub) run(t *testing.T) (members *fleet.Fleet, stop func()) {
 	})
 	requireNoError(t, mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return members.Start(ctx, nil) })))
 	h.cleaner = &recordingCleaner{calls: map[string]int{}}
-	r := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: memberNamespace, Fleet: members, Cleaner: h.cleaner}
+	leftovers := &Leftovers{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: memberNamespace, Owner: "hub"}
+	r := &MemberClusterReconciler{
+		Client: mgr.GetClient(), Namespace: memberNamespace, Fleet: members, Cleaner: h.cleaner, Leftovers: leftovers, Barrier: memberBarrier,
+	}
+	secrets := &SecretReconciler{Client: mgr.GetClient(), Namespace: memberNamespace, Barrier: memberBarrier}
+	requireNoError(t, secrets.SetupWithManager(mgr))
 	requireNoError(t, r.SetupWithManager(mgr))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -167,8 +178,9 @@ func testMemberBySecret(t *testing.T, h *memberHub) {
 	secret := h.secret("one", []byte("users: [{name: u, user: {exec: {command: touch}}}]"))
 	requireNoError(t, h.Create(ctx, secret))
 	g.Eventually(ready, memberPatience).Should(gomega.Equal("False/KubeconfigRefused"))
-	secret.Data["kubeconfig"] = h.kubeconfig
-	requireNoError(t, h.Update(ctx, secret))
+	good := secret.DeepCopy()
+	good.Data["kubeconfig"] = h.kubeconfig
+	requireNoError(t, h.Patch(ctx, good, client.MergeFrom(secret)))
 	g.Eventually(ready, memberPatience).Should(gomega.Equal("True/Ready"))
 
 	key := client.ObjectKeyFromObject(member)

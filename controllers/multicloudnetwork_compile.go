@@ -33,6 +33,7 @@ type scope struct {
 	results  map[string]compile.Result                 // compile: of inForce
 	compiler *compile.Compiler                         // compile
 	warnings map[string][]compile.Warning              // intend: about shared objects, by member
+	intents  map[string]member.Intent                  // intend: what each member should hold
 	statuses map[string]member.Status                  // intend: read after the intents were set
 	loose    map[string]bool                           // hold: networks without our finalizer, for which nothing new is written
 	failed   []error                                   // any step: what failed for one network alone
@@ -141,8 +142,12 @@ func (r *NetworkReconciler) forget(s *scope) {
 	maps.DeleteFunc(r.memory.inForce, func(name string, _ *mcnv1alpha1.MultiCloudNetwork) bool { return !alive[name] })
 	maps.DeleteFunc(r.memory.counted, func(name string, _ time.Time) bool { return !alive[name] })
 	maps.DeleteFunc(r.memory.written, func(name string, _ writtenStatus) bool { return !alive[name] })
-	for _, n := range s.networks {
-		delete(r.memory.leftovers, n.Name)
+	maps.DeleteFunc(r.memory.deleting, func(name string, _ time.Time) bool { return !alive[name] })
+	maps.DeleteFunc(r.memory.obstacles, func(name string, _ string) bool { return !alive[name] })
+	for _, n := range s.deleting {
+		if _, ok := r.memory.deleting[n.Name]; !ok {
+			r.memory.deleting[n.Name] = r.Now()
+		}
 	}
 }
 

@@ -62,6 +62,11 @@ type NetworkReconciler struct {
 	Fleet FleetView
 	// Members are their workers.
 	Members MemberWriter
+	// Leftovers remembers what has to be removed from members that are out of reach.
+	Leftovers *Leftovers
+	// Reader reads from the hub past any cache, and Namespace is the operator's: there it records what is in force.
+	Reader    client.Reader
+	Namespace string
 	// Recorder takes events; nil for none.
 	Recorder events.EventRecorder
 	// Settings shape what is compiled.
@@ -76,17 +81,22 @@ type NetworkReconciler struct {
 	memory memory
 }
 
-// memory is what is kept between passes; losing it in a restart costs what each field says.
+// memory is what is kept between passes. What matters after a restart is recorded on the hub, and recalled in the first pass.
 type memory struct {
 	// started is when the first pass began: a replica may stand by for days before it leads.
 	started time.Time
-	// inForce are the networks as they were last valid. After a restart an invalid network is left as it is on the members.
+	// records are on the hub.
+	records *records
+	// recalled says that what a former process recorded is known.
+	recalled bool
+	// inForce are the networks as they were last valid, and not Held.
 	inForce map[string]*mcnv1alpha1.MultiCloudNetwork
-	// there is what counted for each member when its policies were last written. After a restart the newest specs count for the sets of a held member.
+	// there is what counted for each member when its policies were last written.
 	there map[string]inForceThere
-	// leftovers are networks that were deleted while members were out of reach: network, member, and the generation of the deletion. After a restart they
-	// stay.
-	leftovers map[string]map[string]int64
+	// deleting is when this process first saw that a network is being deleted.
+	deleting map[string]time.Time
+	// obstacles say why the finalizer of a network cannot go although its members are done.
+	obstacles map[string]string
 	// counted is when a network's counts of pods were last written.
 	counted map[string]time.Time
 	// written are the statuses that the cache may not have seen yet.
@@ -99,9 +109,10 @@ type writtenStatus struct {
 	status mcnv1alpha1.MultiCloudNetworkStatus
 }
 
-func newMemory() memory {
+func (r *NetworkReconciler) newMemory() memory {
 	return memory{
-		there: map[string]inForceThere{}, inForce: map[string]*mcnv1alpha1.MultiCloudNetwork{}, leftovers: map[string]map[string]int64{},
+		records: &records{client: r.Client, reader: r.Reader, namespace: r.Namespace},
+		there:   map[string]inForceThere{}, inForce: map[string]*mcnv1alpha1.MultiCloudNetwork{}, deleting: map[string]time.Time{}, obstacles: map[string]string{},
 		counted: map[string]time.Time{}, written: map[string]writtenStatus{},
 	}
 }
@@ -111,7 +122,7 @@ func (r *NetworkReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if r.Now == nil {
 		r.Now = time.Now
 	}
-	r.memory = newMemory()
+	r.memory = r.newMemory()
 	changed := builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("multicloudnetwork").
@@ -137,9 +148,11 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl
 	}
 	steps := []step{
 		{"read", r.read},
+		{"recall", r.recall},
 		{"await members", r.awaitMembers},
 		{"hold", r.addFinalizers},
 		{"compile", r.compile},
+		{"record", r.record},
 		{"intend", r.intend},
 		{"report", r.report},
 		{"release", r.release},

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -53,25 +54,35 @@ type benchOfNetworks struct {
 func newBenchOfNetworks(t *testing.T, hooks interceptor.Funcs, objects ...client.Object) *benchOfNetworks {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := mcnv1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, mcnv1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
 	}
 	f := &stubFleet{states: map[string]fleet.State{}, statuses: map[string]member.Status{}}
 	b := &benchOfNetworks{t: t, fleet: f, clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	hub := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&mcnv1alpha1.MultiCloudNetwork{}).
+		WithInterceptorFuncs(hooks).Build()
+	b.start(hub)
+	return b
+}
+
+// start begins a process that knows nothing but what is on the hub.
+func (b *benchOfNetworks) start(hub client.Client) {
 	b.NetworkReconciler = &NetworkReconciler{
-		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&mcnv1alpha1.MultiCloudNetwork{}).
-			WithInterceptorFuncs(hooks).Build(),
-		Fleet: f, Members: f, Barrier: 30 * time.Second, Now: func() time.Time { return b.clock }, memory: newMemory(),
+		Client: hub, Reader: hub, Namespace: mcnv1alpha1.DefaultNamespace,
+		Leftovers: &Leftovers{Client: hub, Reader: hub, Namespace: mcnv1alpha1.DefaultNamespace, Owner: "hub"},
+		Fleet:     b.fleet, Members: b.fleet, Barrier: 30 * time.Second, Now: func() time.Time { return b.clock },
 		Settings: compile.Settings{OwnerID: "hub", Tier: mcnv1alpha1.DefaultTier, TierOrder: mcnv1alpha1.DefaultTierOrder},
 	}
-	return b
+	b.memory = b.newMemory()
 }
 
 // connect makes the fleet know members that are in order.
 func (b *benchOfNetworks) connect(names ...string) {
 	for _, name := range names {
 		b.fleet.members = append(b.fleet.members, snapshot.Member{Name: name, Labels: map[string]string{"env": "test", "name": name}})
-		b.fleet.states[name] = fleet.State{Reachable: true, Synced: true, CalicoReady: true}
+		b.fleet.states[name] = fleet.State{Reachable: true, Synced: true, CalicoReady: true, ClusterID: "id-" + name}
 		b.fleet.statuses[name] = member.Status{Connected: true}
 	}
 }
@@ -137,7 +148,9 @@ func TestStartUpGraceBeginsWithTheFirstPass(t *testing.T) {
 }
 
 func TestDeletionWaitsForMembersThatTheFleetDoesNotKnowYet(t *testing.T) {
-	b := newBenchOfNetworks(t, interceptor.Funcs{}, memberObject("aws"), memberObject("gcp"), deleted("net", 2))
+	gcp := memberObject("gcp")
+	gcp.Status.ClusterID = "id-gcp"
+	b := newBenchOfNetworks(t, interceptor.Funcs{}, memberObject("aws"), gcp, deleted("net", 2))
 	b.connect("aws")
 	b.fleet.statuses["aws"] = member.Status{Connected: true, Results: map[string]member.Result{"net": {Generation: 2, Gone: true}}}
 	s := &scope{}
@@ -152,8 +165,8 @@ func TestDeletionWaitsForMembersThatTheFleetDoesNotKnowYet(t *testing.T) {
 	b.clock = b.clock.Add(b.Barrier + time.Second)
 	b.mustPass() // writes the status
 	b.mustPass()
-	if b.exists("net") || b.memory.leftovers["net"]["gcp"] != 2 {
-		t.Errorf("exists: %v, leftovers: %v; want the network gone, and gcp remembered", b.exists("net"), b.memory.leftovers)
+	if left := b.Leftovers.Of("id-gcp"); b.exists("net") || left.Networks["net"].Generation != 2 {
+		t.Errorf("exists: %v, leftovers: %+v; want the network gone, and gcp remembered", b.exists("net"), left)
 	}
 }
 

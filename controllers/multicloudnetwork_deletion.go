@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -11,11 +12,14 @@ import (
 	"multicloud.network/operator/internal/member"
 )
 
-// release lets deleted networks go that are off every member which can be reached; those that cannot be reached hold up nobody.
+// release lets deleted networks go that are off every member which can be reached. Those that cannot be reached hold up nobody: what stands there is
+// recorded first, to be removed when the cluster returns.
 func (r *NetworkReconciler) release(ctx context.Context, s *scope) error {
-	r.dropLeftovers(s)
+	if err := r.dropLeftovers(ctx, s); err != nil {
+		s.failed = append(s.failed, err)
+	}
 	for _, n := range s.deleting {
-		left := map[string]int64{}
+		var left []string
 		if n.Spec.DeletionPolicy != mcnv1alpha1.DeletionOrphan {
 			var wait time.Duration
 			if left, wait = r.remains(s, n); wait > 0 {
@@ -24,11 +28,8 @@ func (r *NetworkReconciler) release(ctx context.Context, s *scope) error {
 			}
 		}
 		before := n.DeepCopy()
-		if !controllerutil.RemoveFinalizer(n, mcnv1alpha1.CleanupFinalizer) {
+		if !controllerutil.RemoveFinalizer(n, mcnv1alpha1.CleanupFinalizer) || !r.recordLeft(ctx, s, n, left) {
 			continue
-		}
-		if len(left) > 0 {
-			r.memory.leftovers[n.Name] = left
 		}
 		err := r.Client.Patch(ctx, n, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(mcnv1alpha1.FieldManager))
 		if client.IgnoreNotFound(err) != nil {
@@ -38,10 +39,45 @@ func (r *NetworkReconciler) release(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// recordLeft records on which members a network stays. It tells whether the finalizer may go; if not, status says why.
+func (r *NetworkReconciler) recordLeft(ctx context.Context, s *scope, n *mcnv1alpha1.MultiCloudNetwork, left []string) bool {
+	edit := map[string]func(*clusterLeftovers){}
+	for _, name := range left {
+		id := s.clusterID(name)
+		if !recordable(id) {
+			continue
+		}
+		edit[id] = func(c *clusterLeftovers) {
+			note := r.Leftovers.note(r.Now(), n.Generation)
+			if was := c.Networks[n.Name]; was.Owner == note.Owner && was.Generation == note.Generation {
+				return // recorded in a pass that then failed to remove the finalizer
+			}
+			c.Member, c.Networks[n.Name] = name, note
+		}
+	}
+	err := r.Leftovers.Change(ctx, edit)
+	if err == nil {
+		delete(r.memory.obstacles, n.Name)
+		return true
+	}
+	if !errors.Is(err, errLeftoversFull) {
+		s.fail(n, "recording where it stays", err)
+		return false
+	}
+	if r.memory.obstacles[n.Name] != err.Error() {
+		r.memory.obstacles[n.Name] = err.Error()
+		s.lookAgain(debounce) // for the status to tell
+	}
+	s.lookAgain(r.Barrier)
+	return false
+}
+
 // remains tells on which members a network stays because they are out of reach, or how long to wait before that can be said.
-func (r *NetworkReconciler) remains(s *scope, n *mcnv1alpha1.MultiCloudNetwork) (left map[string]int64, wait time.Duration) {
-	left = map[string]int64{}
+func (r *NetworkReconciler) remains(s *scope, n *mcnv1alpha1.MultiCloudNetwork) (left []string, wait time.Duration) {
 	known := s.known()
+	// A member that was lost just before the deletion may be back soon, but nobody waits longer for it than the barrier.
+	patience := r.Barrier - r.Now().Sub(r.memory.deleting[n.Name])
+	left = r.keepers(s)
 	for _, name := range s.targets() {
 		now := s.statuses[name]
 		state := s.states[name]
@@ -53,18 +89,31 @@ func (r *NetworkReconciler) remains(s *scope, n *mcnv1alpha1.MultiCloudNetwork) 
 				wait = max(wait, early)
 				continue
 			}
-			left[name] = n.Generation
-		case !now.Connected && r.Now().Sub(now.LostSince) >= r.Barrier:
-			left[name] = n.Generation
+			left = append(left, name)
 		case !now.Connected:
-			wait = max(wait, r.Barrier-r.Now().Sub(now.LostSince))
+			if soon := min(patience, r.Barrier-r.Now().Sub(now.LostSince)); soon > 0 {
+				wait = max(wait, soon)
+				continue
+			}
+			left = append(left, name)
 		case !state.CalicoReady && state.CalicoReason != mcnv1alpha1.ReasonConnecting:
-			left[name] = n.Generation
+			left = append(left, name)
 		default:
 			wait = max(wait, r.Barrier)
 		}
 	}
 	return left, wait
+}
+
+// keepers are the members that were Managed before they became a Source: what was written to them is still there.
+func (r *NetworkReconciler) keepers(s *scope) []string {
+	var out []string
+	for name, m := range s.members {
+		if m.Spec.Role == mcnv1alpha1.RoleSource && r.Leftovers.Of(s.clusterID(name)).Kept != nil {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // gone tells whether a worker found that nothing is left, when it looked for this very deletion: one that found so earlier, because the network did not
@@ -73,16 +122,32 @@ func gone(result member.Result, generation int64) bool {
 	return result.Gone && !result.Outdated && result.Generation == generation
 }
 
-// dropLeftovers forgets networks that are off a member that has returned.
-func (r *NetworkReconciler) dropLeftovers(s *scope) {
-	for network, members := range r.memory.leftovers {
-		for name, generation := range members {
-			if s.members[name] == nil || gone(s.statuses[name].Results[network], generation) {
-				delete(members, name)
+// dropLeftovers forgets what is off a member that has returned, and networks that exist again and select it: what they say counts now.
+func (r *NetworkReconciler) dropLeftovers(ctx context.Context, s *scope) error {
+	edit := map[string]func(*clusterLeftovers){}
+	for name, intent := range s.intents {
+		id := s.clusterID(name)
+		left, now := r.Leftovers.Of(id), s.statuses[name]
+		if left.empty() || intent.Frozen {
+			continue
+		}
+		edit[id] = func(c *clusterLeftovers) {
+			if left.Kept != nil {
+				c.Kept = nil // it is written to again
+			}
+			for network := range left.Networks {
+				wanted := intent.Networks[network]
+				if !wanted.Remove || (now.Connected && gone(now.Results[network], wanted.Generation)) {
+					delete(c.Networks, network)
+				}
+			}
+			if left.All != nil && now.Connected && now.Reclaimed == id {
+				c.All = nil
 			}
 		}
-		if len(members) == 0 {
-			delete(r.memory.leftovers, network)
-		}
 	}
+	if len(edit) == 0 {
+		return nil
+	}
+	return r.Leftovers.Change(ctx, edit)
 }

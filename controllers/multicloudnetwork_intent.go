@@ -19,13 +19,15 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 		object := s.members[m.Name]
 		shared, warnings := s.compiler.Shared(m.Name)
 		s.warnings[m.Name] = warnings
+		left := r.Leftovers.Of(s.clusterID(m.Name))
 		intents[m.Name] = member.Intent{
 			UID:      string(object.UID),
 			Held:     object.Spec.Updates == mcnv1alpha1.UpdatesHeld,
 			Frozen:   s.leaving(m.Name),
 			Unread:   !s.states[m.Name].Synced,
 			Shared:   shared,
-			Networks: r.removals(s, m.Name),
+			Reclaim:  s.reclaim(m.Name, left),
+			Networks: s.removals(left),
 			Unsynced: unsynced,
 		}
 	}
@@ -37,9 +39,14 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 				continue
 			}
 			use, result := r.intentWhileHeld(s, held, n, member)
-			intents[member].Networks[name] = networkIntent(use, result, member, awaited)
+			wanted := networkIntent(use, result, member, awaited)
+			if _, left := intents[member].Networks[name]; left && wanted.Remove {
+				continue // a former network of this name was deleted, which is not held up by what this one says
+			}
+			intents[member].Networks[name] = wanted
 		}
 	}
+	s.intents = intents
 	r.Members.SetIntents(intents)
 	r.notes.set(s.memberNotes())
 	s.statuses = r.Members.Statuses()
@@ -75,20 +82,38 @@ func networkIntent(n *mcnv1alpha1.MultiCloudNetwork, result compile.Result, name
 	return out
 }
 
-// removals are the networks to take away from a member: those being deleted, and those deleted while it was out of reach.
-func (r *NetworkReconciler) removals(s *scope, name string) map[string]member.NetworkIntent {
+// removals are the networks to take away from a member: those being deleted, and those deleted while its cluster was out of reach.
+func (s *scope) removals(left clusterLeftovers) map[string]member.NetworkIntent {
 	out := map[string]member.NetworkIntent{}
+	for network, l := range left.Networks {
+		out[network] = member.NetworkIntent{Generation: l.Generation, Remove: true, Deleted: true}
+	}
 	for _, n := range s.deleting {
 		if n.Spec.DeletionPolicy != mcnv1alpha1.DeletionOrphan {
 			out[n.Name] = member.NetworkIntent{Generation: n.Generation, Remove: true, Deleted: true}
 		}
 	}
-	for network, members := range r.memory.leftovers {
-		if generation, ok := members[name]; ok {
-			out[network] = member.NetworkIntent{Generation: generation, Remove: true, Deleted: true}
-		}
-	}
 	return out
+}
+
+// reclaim is the ID of a member's cluster if whatever is there of networks that we do not name is left over. While a network is not ours to write yet, that
+// cannot be said.
+func (s *scope) reclaim(name string, left clusterLeftovers) string {
+	if left.All == nil || len(s.loose) > 0 {
+		return ""
+	}
+	return s.clusterID(name)
+}
+
+// clusterID is the ID of a member's cluster; empty before it was ever connected.
+func (s *scope) clusterID(name string) string {
+	if state, ok := s.states[name]; ok {
+		return state.ClusterID
+	}
+	if m := s.members[name]; m != nil {
+		return m.Status.ClusterID
+	}
+	return ""
 }
 
 // unsynced are the members whose pods have not been listed in full since this process began. That they are not in the snapshot means nothing.

@@ -76,7 +76,7 @@ func (s *scope) selected(n *mcnv1alpha1.MultiCloudNetwork) []string {
 func (r *NetworkReconciler) facts(s *scope, n *mcnv1alpha1.MultiCloudNetwork) status.NetworkFacts {
 	result := s.results[n.Name]
 	out := status.NetworkFacts{
-		Generation: n.Generation, MaxUnavailable: n.Spec.Clusters.MaxUnavailable, Deleting: !n.DeletionTimestamp.IsZero(),
+		Generation: n.Generation, MaxUnavailable: n.Spec.Clusters.MaxUnavailable, Deleting: !n.DeletionTimestamp.IsZero(), Obstacle: r.memory.obstacles[n.Name],
 		Boundary: result.Boundary, ExclusiveSlot: result.ExclusiveSlot, Pods: result.Pods, SharedPods: result.SharedPods,
 		Errors:   s.errors[n.Name],
 		Previous: n.Status, Now: metav1.NewTime(r.Now().Truncate(time.Second)),

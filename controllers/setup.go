@@ -58,14 +58,23 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 		return err
 	}
 	recorder := mgr.GetEventRecorder("multicloud-network-operator")
-	registration := &MemberClusterReconciler{Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Cleaner: workers, Recorder: recorder, notes: &memberNotes{}}
+	leftovers := &Leftovers{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: opts.Namespace, Owner: opts.Settings.OwnerID}
+	registration := &MemberClusterReconciler{
+		Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Cleaner: workers, Leftovers: leftovers, Barrier: opts.Barrier, Recorder: recorder,
+		notes: &memberNotes{},
+	}
 	if err := registration.SetupWithManager(mgr); err != nil {
+		return err
+	}
+	secrets := &SecretReconciler{Client: mgr.GetClient(), Namespace: opts.Namespace, Barrier: opts.Barrier}
+	if err := secrets.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	networks := &NetworkReconciler{
 		Client: mgr.GetClient(), Fleet: members, Settings: opts.Settings, Barrier: opts.Barrier,
 		Members:  &measuredWriter{MemberWriter: workers, metrics: observer, now: time.Now},
 		Recorder: recorder, notes: registration.notes,
+		Leftovers: leftovers, Reader: mgr.GetAPIReader(), Namespace: opts.Namespace,
 	}
 	return networks.SetupWithManager(mgr)
 }

@@ -2,7 +2,8 @@ package v1alpha1
 
 // Names that other programs may rely on. They are part of the API: changing one is a breaking change.
 const (
-	// CleanupFinalizer holds a MultiCloudNetwork or a MemberCluster until what we wrote is removed. The members' Secrets carry none.
+	// CleanupFinalizer holds a MultiCloudNetwork or a MemberCluster until what we wrote is removed, and the Secret with a member's kubeconfig until that
+	// member is cleaned.
 	CleanupFinalizer = "multicloud.network/cleanup"
 
 	// FieldManager is the field manager of everything we write, on the hub and on members. Argo CD users name it in

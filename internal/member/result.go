@@ -88,6 +88,9 @@ var varying = regexp.MustCompile(`\S+:\d+->|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f
 // steady is the text of an error as it stands in a status, where it must not change without need.
 func steady(err error) string { return varying.ReplaceAllString(err.Error(), "") }
 
+// Steady is the text of an error of CleanMember as it stands in a status.
+func Steady(err error) string { return steady(err) }
+
 func failureReason(err error) mcnv1alpha1.Reason {
 	if apply.IsOwnershipConflict(err) {
 		return mcnv1alpha1.ReasonOwnershipConflict
