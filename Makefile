@@ -78,6 +78,11 @@ build: ## the operator, into bin/manager
 	$(SAY) 'building the operator'
 	@go build -o $(BIN)/manager .
 
+plugin: ## kubectl mcn, into bin
+	$(SAY) 'building the kubectl plugin'
+	@go build -o $(BIN)/kubectl-mcn ./cmd/kubectl-mcn
+	@printf 'kubectl finds it on the PATH:\n  export PATH=%s:$$PATH\n  kubectl mcn --help\n' '$(BIN)'
+
 docker-build: ## the operator's image, IMG=name:tag
 	docker build -t $(IMG) .
 
@@ -91,6 +96,7 @@ clean: ## what was built, and the cache with the tools (the next build takes lon
 
 build-demo:
 	@go build -o $(BIN)/demo ./hack/demo
+	@go build -o $(BIN)/kubectl-mcn ./cmd/kubectl-mcn
 
 tools-cluster:
 	$(SAY) 'control planes and Calico, built from Go modules (from .cache, after the first time)'
@@ -118,5 +124,5 @@ require-cc:
 	  echo 'the race detector needs a C compiler, and there is none: install gcc (Debian: apt-get install gcc libc6-dev)' >&2; exit 1; \
 	fi
 
-.PHONY: help demo demo-stop test test-unit test-crd test-integration fuzz lint verify generate manifests build docker-build tools clean \
+.PHONY: help demo demo-stop test test-unit test-crd test-integration fuzz lint verify generate manifests build plugin docker-build tools clean \
   build-demo tools-cluster require-cc

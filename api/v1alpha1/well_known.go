@@ -10,6 +10,9 @@ const (
 	// managedFieldsManagers.
 	FieldManager = "multicloud-network-operator"
 
+	// PluginFieldManager is the field manager of what "kubectl mcn" writes, and the value of app.kubernetes.io/managed-by on its Secrets.
+	PluginFieldManager = "kubectl-mcn"
+
 	// ContentHashAnnotation holds the hash of the content that we last wrote to an object.
 	ContentHashAnnotation = "multicloud.network/content-hash"
 
@@ -27,6 +30,18 @@ const (
 
 	// ExcludeLabel on a namespace keeps its pods out of every network's subjects. It counts by presence, whatever its value.
 	ExcludeLabel = "multicloud.network/exclude"
+
+	// RenewAnnotation on a member's Secret says that the operator renews the token in its kubeconfig, and whose token that is: namespace/name of a
+	// ServiceAccount on the member. "kubectl mcn register" writes it.
+	RenewAnnotation = "multicloud.network/renew"
+
+	// ClusterIDAnnotation on a MemberCluster and on its Secret holds the UID of the namespace kube-system of the cluster that
+	// "kubectl mcn register" read. The operator does not rely on it: what it verified itself is in status.clusterID.
+	ClusterIDAnnotation = "multicloud.network/cluster-id"
+
+	// HubAnnotationPrefix begins an annotation on a member's ServiceAccount for each hub that the cluster is registered with: the rest is the hub's
+	// cluster ID, the value the name of the MemberCluster there.
+	HubAnnotationPrefix = "hub.multicloud.network/"
 
 	// FlatSegment is the name of the one segment that a Flat network has.
 	FlatSegment = "flat"

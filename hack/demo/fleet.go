@@ -18,7 +18,7 @@ type member struct {
 	ProviderID string
 	// Net is the second octet of the pods' and nodes' subnets: 10.<Net>.0.0/16 and 172.<Net>.0.0/16.
 	Net int
-	// Labels are the MemberCluster's further labels.
+	// Labels are the MemberCluster's further labels, as kubectl writes them.
 	Labels string
 	// Only names the workloads that run here and not in the other clusters.
 	Only []string
@@ -26,9 +26,9 @@ type member struct {
 
 // fleet is the demo's members: one per provider, each with its own subnet, routable between them as VPNs or peerings would make it.
 var fleet = []member{
-	{Name: "aws", Region: "eu-central-1", ProviderID: "aws:///eu-central-1a/i-0", Net: 16, Labels: `canary: "true"`, Only: []string{"broker"}},
-	{Name: "gcp", Region: "europe-west3", ProviderID: "gce://example-prod/europe-west3-b/", Net: 17, Labels: `canary: "false"`},
-	{Name: "azure", Region: "germanywestcentral", Net: 18, Labels: `canary: "false"`,
+	{Name: "aws", Region: "eu-central-1", ProviderID: "aws:///eu-central-1a/i-0", Net: 16, Labels: "canary=true", Only: []string{"broker"}},
+	{Name: "gcp", Region: "europe-west3", ProviderID: "gce://example-prod/europe-west3-b/", Net: 17, Labels: "canary=false"},
+	{Name: "azure", Region: "germanywestcentral", Net: 18, Labels: "canary=false",
 		ProviderID: "azure:///subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/prod/providers/Microsoft.Compute/virtualMachines/"},
 }
 

@@ -27,6 +27,7 @@ const (
 type demo struct {
 	*shell
 	dir      string // where everything is kept that is not in the clusters' own folders
+	path     string // the folders with kubectl and the plugin
 	keep     bool
 	clusters []*cluster.Cluster // the hub first
 	operator *operator
@@ -51,7 +52,7 @@ func up(ctx context.Context, dir string, keep bool) error {
 	}
 	d := &demo{shell: &shell{out: os.Stdout}, dir: dir, keep: keep}
 	for _, step := range []func(context.Context) error{
-		d.startClusters, d.fillMembers, d.installHub, d.startOperator, d.registerMembers, d.applyNetworks, d.showStatus, d.showMembers,
+		d.startClusters, d.fillMembers, d.installHub, d.startOperator, d.registerMembers, d.applyNetworks, d.showStatus, d.showMembers, d.unregisterMember,
 	} {
 		if err = step(ctx); err != nil {
 			break
@@ -106,9 +107,13 @@ func (d *demo) startClusters(ctx context.Context) error {
 	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
 		return fmt.Errorf("writing the kubeconfig: %w", err)
 	}
-	d.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "HOME="+d.dir,
-		"PATH="+filepath.Dir(paths[tools.Kubectl])+string(os.PathListSeparator)+os.Getenv("PATH"))
-	fmt.Fprintf(d.out, "$ export KUBECONFIG=%s\n", d.short(kubeconfig))
+	programs, err := filepath.Abs(filepath.Dir(operatorProgram))
+	if err != nil {
+		return err
+	}
+	d.path = strings.Join([]string{filepath.Dir(paths[tools.Kubectl]), programs}, string(os.PathListSeparator))
+	d.env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "HOME="+d.dir, "PATH="+d.path+string(os.PathListSeparator)+os.Getenv("PATH"))
+	fmt.Fprintf(d.out, "$ export KUBECONFIG=%s PATH=$PWD/bin:$PATH\n", d.short(kubeconfig))
 	return d.sh(ctx, "kubectl config get-contexts -o name")
 }
 
@@ -133,9 +138,9 @@ func (d *demo) fillMembers(ctx context.Context) error {
 	return d.sh(ctx, "kubectl --context aws get pods -n payments -o wide")
 }
 
-// installHub installs the kinds and roles on the hub, and the role for the hub's credential on the members.
+// installHub installs the kinds and roles on the hub.
 func (d *demo) installHub(ctx context.Context) error {
-	d.step("Installing the CRDs and roles on the hub, and on each member the role that the hub gets there")
+	d.step("Installing the CRDs and roles on the hub")
 	lines := []string{
 		"kubectl --context hub apply --server-side -k config/crd",
 		// The first wait is for the second, which fails on a CRD whose list of conditions is still null.
@@ -143,9 +148,6 @@ func (d *demo) installHub(ctx context.Context) error {
 		"kubectl --context hub wait --for=condition=Established --timeout=30s " + crds,
 		"kubectl --context hub create namespace " + operatorNamespace,
 		"kubectl --context hub apply -k config/rbac",
-	}
-	for _, m := range fleet {
-		lines = append(lines, fmt.Sprintf("kubectl --context %s apply -k config/member-rbac", m.Name))
 	}
 	for _, line := range lines {
 		if err := d.run(ctx, command{line: line, quiet: true}); err != nil {
@@ -187,28 +189,12 @@ func (d *demo) startOperator(ctx context.Context) error {
 	return d.save()
 }
 
-// registerMembers makes each member known to the hub: a kubeconfig in a Secret, and a MemberCluster.
+// registerMembers makes each member known to the hub, with the plugin: kubectl finds it on the PATH.
 func (d *demo) registerMembers(ctx context.Context) error {
-	d.step("Registering the members")
+	d.step("Registering the members: an account with a token on each, and on the hub a Secret and a MemberCluster")
 	for _, m := range fleet {
-		kubeconfig := d.short(filepath.Join(d.dir, m.Name+".kubeconfig"))
-		for _, line := range []string{
-			fmt.Sprintf("hack/member-kubeconfig.sh %s > %s", m.Name, kubeconfig),
-			fmt.Sprintf("kubectl --context hub -n %s create secret generic %s --from-file=kubeconfig=%s", operatorNamespace, m.Name, kubeconfig),
-		} {
-			if err := d.run(ctx, command{line: line, quiet: true}); err != nil {
-				return err
-			}
-		}
-		err := d.run(ctx, command{line: "kubectl --context hub apply -f -", input: fmt.Sprintf(`apiVersion: multicloud.network/v1alpha1
-kind: MemberCluster
-metadata:
-  name: %s
-  labels: {env: prod, cloud: %s, %s}
-spec:
-  access: {kubeconfig: {secretRef: {name: %s}}}
-`, m.Name, m.Name, m.Labels, m.Name)})
-		if err != nil {
+		line := fmt.Sprintf("kubectl mcn register --hub-context hub --context %s --name %s --labels env=prod,cloud=%s,%s", m.Name, m.Name, m.Name, m.Labels)
+		if err := d.run(ctx, command{line: line, quiet: true}); err != nil {
 			return err
 		}
 	}
@@ -260,6 +246,25 @@ func (d *demo) showMembers(ctx context.Context) error {
 	return nil
 }
 
+// unregisterMember shows how a member leaves, unless the demo is to go on.
+func (d *demo) unregisterMember(ctx context.Context) error {
+	if d.keep {
+		return nil
+	}
+	m := fleet[len(fleet)-1]
+	d.step("How a member leaves: what stands on it is removed, then the hub's account on it, and the other members forget its addresses")
+	for _, line := range []string{
+		fmt.Sprintf("kubectl mcn unregister --hub-context hub --context %s --name %s", m.Name, m.Name),
+		fmt.Sprintf("kubectl --context %s get globalnetworkpolicies.projectcalico.org,globalnetworksets.projectcalico.org -l multicloud.network/owner", m.Name),
+		"kubectl --context hub get mcn",
+	} {
+		if err := d.sh(ctx, "%s", line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // explain prints what helps to understand a failure, as far as there is anything.
 func (d *demo) explain(ctx context.Context) {
 	if d.operator == nil || ctx.Err() != nil {
@@ -283,11 +288,12 @@ func (d *demo) explain(ctx context.Context) {
 func (d *demo) leave(began time.Time) error {
 	d.step("Ready in %.0fs, and left running", time.Since(began).Seconds())
 	fmt.Fprintf(d.out, `  export KUBECONFIG=%s     # contexts: hub, aws, gcp, azure
-  export PATH=%s:$PATH     # the kubectl that the demo uses
+  export PATH=%s:$PATH     # the demo's kubectl, and the plugin
   kubectl get mcn,memberclusters -o wide
+  kubectl mcn unregister --hub-context hub --context azure --name azure
   operator's log: %s
   stop it: make demo-stop
-`, filepath.Join(d.dir, "kubeconfig"), kubectlDir(d.env), d.operator.log)
+`, filepath.Join(d.dir, "kubeconfig"), d.path, d.operator.log)
 	return nil
 }
 
@@ -330,10 +336,4 @@ func (d *demo) short(line string) string {
 		return line
 	}
 	return strings.ReplaceAll(line, working+string(filepath.Separator), "")
-}
-
-// kubectlDir is the first folder of PATH in an environment that startClusters made.
-func kubectlDir(env []string) string {
-	path, _ := strings.CutPrefix(env[len(env)-1], "PATH=")
-	return filepath.SplitList(path)[0]
 }
