@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"maps"
 	"math/rand/v2"
@@ -12,10 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 
@@ -23,48 +19,6 @@ import (
 	"multicloud.network/operator/internal/gather"
 	"multicloud.network/operator/internal/snapshot"
 )
-
-// Options configure a Fleet. Zero durations and counts mean the defaults that their fields name.
-type Options struct {
-	// Hub is how to reach the hub, for members with access local.
-	Hub *rest.Config
-	// Scheme knows the kinds that users of a Connection's client write, and those of Kubernetes itself; client-go's.
-	Scheme *runtime.Scheme
-	// Logger is used with the key "cluster".
-	Logger logr.Logger
-	// Now is the clock; time.Now.
-	Now func() time.Time
-	// ProbeInterval and ProbeTimeout say how often a member is probed and how long it may take: 10 s and 5 s.
-	ProbeInterval, ProbeTimeout time.Duration
-	// ProbeFailures is the number of probes that must fail in a row before a member counts as unreachable: 3. A 401 counts at once.
-	ProbeFailures int
-	// BackoffMin and BackoffMax bound the pause before the next try to connect: 1 s and 30 s.
-	BackoffMin, BackoffMax time.Duration
-	// SyncTimeout bounds the wait for a first complete view, OptionalTimeout its wait for the kinds that may be missing: 5 min and 15 s.
-	SyncTimeout, OptionalTimeout time.Duration
-	// FrozenTimeout is how long a list or watch of a required kind may fail before the member counts as out of sight: 1 min.
-	FrozenTimeout time.Duration
-	// RefreshInterval is how often the Kubernetes version and kinds that are not served yet are looked for: 1 min.
-	RefreshInterval time.Duration
-}
-
-func (o *Options) setDefaults() {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Scheme == nil {
-		o.Scheme = scheme.Scheme
-	}
-	o.ProbeInterval = cmp.Or(o.ProbeInterval, 10*time.Second)
-	o.ProbeTimeout = cmp.Or(o.ProbeTimeout, 5*time.Second)
-	o.ProbeFailures = cmp.Or(o.ProbeFailures, 3)
-	o.BackoffMin = cmp.Or(o.BackoffMin, time.Second)
-	o.BackoffMax = cmp.Or(o.BackoffMax, 30*time.Second)
-	o.SyncTimeout = cmp.Or(o.SyncTimeout, 5*time.Minute)
-	o.OptionalTimeout = cmp.Or(o.OptionalTimeout, 15*time.Second)
-	o.FrozenTimeout = cmp.Or(o.FrozenTimeout, time.Minute)
-	o.RefreshInterval = cmp.Or(o.RefreshInterval, time.Minute)
-}
 
 // Fleet is all registered members. Its methods are safe for concurrent use and never wait for a member.
 type Fleet struct {
@@ -113,8 +67,9 @@ func (f *Fleet) Close() {
 	f.wg.Wait()
 }
 
-// Set registers a member, or takes in what changed of it. A kubeconfig is vetted first: the state of a member whose kubeconfig is refused says why. It
-// connects anew only if the way to the cluster changed; what is known of the member is held meanwhile.
+// Set registers a member, or takes in what changed of it. A kubeconfig is vetted first: the state of a member whose kubeconfig is refused says why. Where only the
+// credential changed it is exchanged in the connection that is there; it connects anew only if the way to the cluster changed, and what is known of
+// the member is held meanwhile.
 func (f *Fleet) Set(object *mcnv1alpha1.MemberCluster, kubeconfig []byte) {
 	f.mu.Lock()
 	known := f.members[object.Name]
@@ -131,19 +86,34 @@ func (f *Fleet) Set(object *mcnv1alpha1.MemberCluster, kubeconfig []byte) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	access := known != nil && sameAccess(known.object, object)
 	m, changed := f.registerLocked(object)
-	if same && m.session != nil {
-		if changed {
-			f.changedLocked()
+	switch {
+	case same && m.session != nil:
+	case access && m.session != nil && !m.session.local && sameServer(m.session.cfg, cfg):
+		m.kubeconfig = bytes.Clone(kubeconfig)
+		m.session.rotate(credentialOf(cfg))
+		if m.conn == nil && m.state.DuplicateOf == "" {
+			f.connectingLocked(m)
+			changed = true
 		}
-		return
+	case cfg == nil: // removed meanwhile, by somebody who has the last word
+	default:
+		m.kubeconfig = bytes.Clone(kubeconfig)
+		f.disconnectLocked(m)
+		f.connectingLocked(m)
+		f.startLocked(m, cfg)
+		changed = true
 	}
-	m.kubeconfig = bytes.Clone(kubeconfig)
-	f.disconnectLocked(m)
+	if changed {
+		f.changedLocked()
+	}
+}
+
+// connectingLocked records that a member is being connected to.
+func (f *Fleet) connectingLocked(m *member) {
 	m.state.Reachable = false
 	m.state.Reason, m.state.Message = mcnv1alpha1.ReasonConnecting, "connecting to the cluster"
-	f.startLocked(m, cfg)
-	f.changedLocked()
 }
 
 // configFor returns the configuration for a member's access.
@@ -375,8 +345,9 @@ func (f *Fleet) facts(s *session) gather.Facts {
 func (f *Fleet) startLocked(m *member, cfg *rest.Config) {
 	ctx, cancel := context.WithCancel(f.ctx)
 	m.session = &session{
-		fleet: f, name: m.object.Name, cfg: cfg, ctx: ctx, cancel: cancel,
-		log: f.opts.Logger.WithValues("cluster", m.object.Name), again: make(chan struct{}, 1),
+		fleet: f, name: m.object.Name, cfg: cfg, local: m.object.Spec.Access.Local != nil, ctx: ctx, cancel: cancel,
+		log:   f.opts.Logger.WithValues("cluster", m.object.Name),
+		again: make(chan struct{}, 1), rotated: make(chan struct{}, 1), registered: credentialOf(cfg),
 	}
 	f.wg.Go(m.session.run)
 }

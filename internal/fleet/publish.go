@@ -26,36 +26,48 @@ type publisher struct {
 	// published says that a complete view was, and last what it was.
 	published bool
 	last      gather.Facts
+	// connection is what others are given, once there is a complete view.
+	connection *Connection
+	// suspended says that nothing is published because the credential is refused.
+	suspended bool
+	// credentialProblem says what is wrong with a credential that is registered and not used.
+	credentialProblem string
+	// stale says that the fleet has to be told even if the facts are those of before.
+	stale bool
 }
 
 // publish reads what changed, if the view is complete, and makes it known.
 //
 // This is the place for judgement on a view before it is believed, such as on one that lost much at once.
 func (p *publisher) publish() {
-	if !p.view.complete(p.ctx) {
+	if p.suspended || !p.view.complete(p.ctx) {
 		return
 	}
 	p.view.readChanged(p.ctx)
 	facts := p.view.gatherer.Facts()
 	facts.Member.KubernetesVersion = p.version
 	facts.Member.Calico.Version = truncate(facts.Member.Calico.Version, maxVersion)
+	if p.credentialProblem != "" {
+		facts.Problems = append([]string{p.credentialProblem}, facts.Problems...)
+	}
 	// Pods are compared last: they are many.
-	changed := !p.published || !reflect.DeepEqual(p.last, facts)
-	if !changed {
+	if p.published && !p.stale && reflect.DeepEqual(p.last, facts) {
 		return
 	}
 	first := !p.published
-	p.published, p.last = true, facts
+	p.published, p.last, p.stale = true, facts, false
+	if first {
+		p.connection = &Connection{ClusterID: p.conn.id, Client: p.conn.client, Cluster: p.view.cluster, ctx: p.ctx, view: p.view}
+	}
 	p.session.fleet.update(p.session, func(m *member) bool {
 		if m.state.DuplicateOf != "" {
 			return false // an older registration took the cluster; this connection is about to end
 		}
 		if first {
 			p.session.log.Info("Member is reachable", "clusterID", p.conn.id, "kubernetesVersion", p.version, "calicoAPI", facts.Member.Calico.API)
-			m.conn = &Connection{ClusterID: p.conn.id, Client: p.conn.client, Cluster: p.view.cluster, ctx: p.ctx, view: p.view}
-			p.session.fleet.engageLocked(p.session.name, m.conn)
+			p.session.fleet.engageLocked(p.session.name, p.connection)
 		}
-		m.facts = facts
+		m.conn, m.facts = p.connection, facts
 		m.facts.Member.ClusterID = m.pinned
 		m.state.Reachable, m.state.Synced, m.state.StaleSince = true, true, nil
 		m.state.Reason, m.state.Message = mcnv1alpha1.ReasonConnected, "connected to the cluster and watching it"
@@ -66,6 +78,23 @@ func (p *publisher) publish() {
 	if first {
 		// One that came after its kind began to be watched, and before the connection was known.
 		p.view.applyIndexes(p.ctx)
+	}
+}
+
+// resume brings a member back into sight whose credential was refused for a while.
+func (p *publisher) resume() {
+	if p.suspended {
+		p.suspended, p.stale = false, true
+		p.session.log.Info("Member is reachable again, with its watches as they were")
+		p.publish()
+	}
+}
+
+// setCredentialProblem says what is wrong with the registered credential; "" if nothing is.
+func (p *publisher) setCredentialProblem(problem string) {
+	if p.credentialProblem != problem {
+		p.credentialProblem = problem
+		p.publish()
 	}
 }
 

@@ -3,25 +3,33 @@ package fleet
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 )
 
-// session keeps one member connected with one credential: it connects, stays, and connects again, until it is cancelled.
+// session keeps one member connected with one server: it connects, stays, and connects again, until it is cancelled. The credential may change under way.
 type session struct {
-	fleet  *Fleet
-	name   string
+	fleet *Fleet
+	name  string
+	// cfg leads to the server; its credential is the one that the session began with. local says that it is the hub's own.
 	cfg    *rest.Config
+	local  bool
 	ctx    context.Context
 	cancel context.CancelFunc
 	log    logr.Logger
 	// again ends the present connection, or the pause before the next one.
 	again chan struct{}
+	// rotated signals that another credential was registered.
+	rotated chan struct{}
+
+	mu sync.Mutex
+	// registered is the credential that was registered last.
+	registered credential
 }
 
 // unwatched begins the message about a member of which a required kind cannot be listed or watched, whether it could be before or not.
@@ -36,6 +44,31 @@ func (s *session) reconnect() {
 	case s.again <- struct{}{}:
 	default:
 	}
+}
+
+// rotate registers another credential for the same server. It does not wait.
+func (s *session) rotate(c credential) {
+	s.mu.Lock()
+	s.registered = c
+	s.mu.Unlock()
+	signal(s.rotated)
+}
+
+// latest is the credential that was registered last.
+func (s *session) latest() credential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.registered
+}
+
+// config is how to reach the server with the latest credential.
+func (s *session) config() *rest.Config {
+	if s.local {
+		return s.cfg
+	}
+	c, out := s.latest(), rest.CopyConfig(s.cfg)
+	out.BearerToken, out.CertData, out.KeyData = c.token, c.cert, c.key
+	return out
 }
 
 // run is the session's goroutine.
@@ -58,6 +91,8 @@ func (s *session) run() {
 		select {
 		case <-s.ctx.Done():
 		case <-s.again:
+			pause = opts.BackoffMin
+		case <-s.rotated:
 			pause = opts.BackoffMin
 		case <-time.After(jitter(pause)):
 			pause = min(2*pause, opts.BackoffMax)
@@ -92,12 +127,12 @@ func (s *session) pending() {
 func (s *session) connectAndStay() (reached bool, err error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
-	conn, err := dial(s.cfg, s.fleet.opts.Scheme, s.log)
+	conn, err := dial(s.config(), s.local, &s.fleet.opts, s.log)
 	if err != nil {
 		return false, err
 	}
 	defer conn.close()
-	if conn.id, err = s.identify(ctx, conn); err != nil {
+	if conn.id, err = s.identify(ctx, conn, nil); err != nil {
 		return false, err
 	}
 	version, err := conn.version(ctx, s.fleet.opts.ProbeTimeout)
@@ -110,79 +145,18 @@ func (s *session) connectAndStay() (reached bool, err error) {
 	if err := w.start(ctx); err != nil {
 		return false, err
 	}
-	return s.stay(ctx, conn, w, version)
+	v := &visit{session: s, conn: conn, view: w, ctx: ctx, publisher: publisher{session: s, conn: conn, view: w, ctx: ctx, version: version}}
+	return v.stay()
 }
 
-// stay publishes what the view sees and probes the API server until the connection has to end.
-func (s *session) stay(ctx context.Context, conn *connection, w *view, version string) (reached bool, err error) {
-	opts := &s.fleet.opts
-	probe := time.NewTimer(jitter(opts.ProbeInterval))
-	defer probe.Stop()
-	refresh := time.NewTicker(opts.RefreshInterval)
-	defer refresh.Stop()
-	sync := time.NewTimer(opts.SyncTimeout)
-	defer sync.Stop()
-	publisher := &publisher{session: s, conn: conn, view: w, ctx: ctx, version: version}
-	probes := make(chan error, 1)
-	for failures := 0; ; {
-		select {
-		case <-ctx.Done():
-			return publisher.published, ctx.Err()
-		case <-s.again:
-			return publisher.published, errAgain
-		case err := <-w.failed:
-			return publisher.published, err
-		case <-sync.C:
-			if !publisher.published {
-				return false, &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: "no complete view within " + opts.SyncTimeout.String() + w.missing()}
-			}
-		case <-w.changed:
-			publisher.publish()
-			if !publisher.published && w.refused() {
-				return false, &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: unwatched + w.missing()}
-			}
-		case <-refresh.C:
-			if now, err := conn.version(ctx, opts.ProbeTimeout); err == nil {
-				publisher.version = now
-			}
-			w.look(ctx)
-			publisher.publish()
-		case <-w.suspect:
-			probe.Reset(0)
-		case <-probe.C:
-			// Apart, so that a probe that hangs does not hold up what the watches bring.
-			go func() {
-				_, err := s.identify(ctx, conn)
-				select {
-				case probes <- err:
-				case <-ctx.Done():
-				}
-			}()
-		case err := <-probes:
-			if failures++; err == nil {
-				failures = 0
-				if why := w.frozen(); publisher.published && why != "" {
-					return true, &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: unwatched + ": " + why}
-				}
-			} else if isFinal(err) || failures >= opts.ProbeFailures {
-				return publisher.published, err
-			}
-			probe.Reset(jitter(opts.ProbeInterval))
-		}
-	}
-}
-
-// isFinal says whether a failed probe ends a connection at once: the credential is refused, or another cluster answers.
-func isFinal(err error) bool {
-	var known *fault
-	return apierrors.IsUnauthorized(err) || errors.As(err, &known)
-}
-
-// identify asks for the cluster's ID and claims it. As a probe it proves in one request that the server answers, that its store does, that the credential
-// holds and that it still is the same cluster.
-func (s *session) identify(ctx context.Context, conn *connection) (string, error) {
+// identify asks for the cluster's ID, through a wire that is not current yet if there is one, and claims it. As a probe it proves in one request that the server answers, that
+// its store does, that the credential holds and that it still is the same cluster.
+func (s *session) identify(ctx context.Context, conn *connection, through *wire) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.opts.ProbeTimeout)
 	defer cancel()
+	if through != nil {
+		ctx = throughWire(ctx, through)
+	}
 	id, err := conn.clusterID(ctx)
 	if err != nil {
 		return "", err

@@ -52,5 +52,6 @@ type Connection struct {
 	view *view
 }
 
-// Context ends when the connection does, or when the credential changes. What is written after that may go to nobody.
+// Context ends when the connection does. What is written after that may go to nobody. A credential that changes does not end it: the new one is proven to lead to
+// the same cluster before it is used.
 func (c *Connection) Context() context.Context { return c.ctx }

@@ -11,13 +11,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -50,7 +47,9 @@ type view struct {
 
 	// changed signals that a kind's objects or its readability changed, suspect that a watch was answered 401, failed that a cache ended.
 	changed, suspect chan struct{}
-	failed           chan error
+	// extended signals that the cluster may have come to serve more kinds.
+	extended chan struct{}
+	failed   chan error
 
 	mu sync.Mutex
 	// dirty are the kinds to be read anew; problems are the last answers to lists and watches that failed.
@@ -63,18 +62,11 @@ type view struct {
 	indexed   map[indexKey]bool
 }
 
-// kindError is why a kind cannot be read, and since when that is so.
-type kindError struct {
-	verb  string
-	err   error
-	since time.Time
-}
-
 func newView(conn *connection, opts *Options, last gather.Facts, indexes func() []index) *view {
 	w := &view{
 		conn: conn, opts: opts, indexes: indexes,
 		informers: map[gather.Kind]cache.Informer{},
-		changed:   make(chan struct{}, 1), suspect: make(chan struct{}, 1), failed: make(chan error, 2),
+		changed:   make(chan struct{}, 1), suspect: make(chan struct{}, 1), extended: make(chan struct{}, 1), failed: make(chan error, 2),
 		dirty: map[gather.Kind]bool{}, problems: map[schema.GroupVersionKind]kindError{}, watched: map[schema.GroupVersionKind]bool{},
 		indexable: map[schema.GroupVersionKind]bool{}, indexed: map[indexKey]bool{},
 	}
@@ -84,21 +76,16 @@ func newView(conn *connection, opts *Options, last gather.Facts, indexes func() 
 
 // start makes the caches and begins to watch the kinds that every cluster serves. The caches run until ctx ends.
 func (w *view) start(ctx context.Context) error {
-	watching := rest.CopyConfig(w.conn.cfg)
-	watching.Timeout = 0 // it would cut watches; a dead peer is found by HTTP/2 pings and by the probe
-	httpClient, err := httpClientFor(watching)
-	if err != nil {
-		return err
-	}
 	mapper := w.conn.client.RESTMapper()
 	options := cache.Options{
-		HTTPClient: httpClient, Scheme: w.conn.scheme, Mapper: mapper,
+		HTTPClient: w.conn.watching, Scheme: w.conn.scheme, Mapper: mapper,
 		DefaultTransform: gather.Strip, ReaderFailOnMissingInformer: true, NewInformer: w.newInformer,
 	}
 	daemonSets := &unstructured.Unstructured{}
 	daemonSets.SetGroupVersionKind(gather.DaemonSets.GroupVersionKind)
-	w.cluster, err = cluster.New(watching, func(o *cluster.Options) {
-		o.Scheme, o.HTTPClient, o.Logger = w.conn.scheme, httpClient, w.conn.log
+	var err error
+	w.cluster, err = cluster.New(w.conn.watchCfg, func(o *cluster.Options) {
+		o.Scheme, o.HTTPClient, o.Logger = w.conn.scheme, w.conn.watching, w.conn.log
 		o.MapperProvider = mapperOf(w.conn.client)
 		o.Cache = options
 		o.Cache.ByObject = map[client.Object]cache.ByObject{
@@ -112,7 +99,7 @@ func (w *view) start(ctx context.Context) error {
 	if foreignOptions.DefaultLabelSelector, err = notOurs(); err != nil {
 		return err
 	}
-	if w.foreign, err = cache.New(watching, foreignOptions); err != nil {
+	if w.foreign, err = cache.New(w.conn.watchCfg, foreignOptions); err != nil {
 		return err
 	}
 	w.deadline = time.Now().Add(w.opts.OptionalTimeout)
@@ -174,13 +161,30 @@ func (w *view) cacheFor(k gather.Kind) cache.Cache {
 	return w.cluster.GetCache()
 }
 
-// look begins to watch what the cluster has come to serve.
-func (w *view) look(ctx context.Context) {
+// unwatched returns the kinds that the cluster may have come to serve.
+func (w *view) unwatched() []gather.Kind {
 	kinds := append(gather.BaseKinds(), gather.CalicoKinds(w.gatherer.API())...)
 	if w.gatherer.HasInstallation() {
 		kinds = append(kinds, gather.Installations)
 	}
+	return slices.DeleteFunc(kinds, func(k gather.Kind) bool { return w.informers[k] != nil })
+}
+
+// served returns those kinds that the cluster serves now. It asks the API server, and may be called from any goroutine.
+func (w *view) served(kinds []gather.Kind) (out []gather.Kind) {
 	for _, k := range kinds {
+		if _, err := w.conn.client.RESTMapper().RESTMapping(k.GroupVersionKind.GroupKind(), k.Version); err != nil {
+			w.setProblem(k.GroupVersionKind, "list", err)
+			continue
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// look begins to watch what the cluster has come to serve.
+func (w *view) look(ctx context.Context) {
+	for _, k := range w.unwatched() {
 		w.watch(ctx, k)
 	}
 }
@@ -257,28 +261,6 @@ func (w *view) live(k gather.Kind) bool {
 	return w.watched[k.GroupVersionKind] && !has
 }
 
-// frozen names the required kinds that have not been listed or watched with success for a while, and says why. What is known of them is of the past. It
-// returns "" while there are none: a watch that is merely interrupted is taken up again at once.
-func (w *view) frozen() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var out []string
-	for _, k := range gather.BaseKinds() {
-		problem, has := w.problems[k.GroupVersionKind]
-		if k.Required && has && w.opts.Now().Sub(problem.since) >= w.opts.FrozenTimeout {
-			out = append(out, gather.Problem(problem.verb, k, problem.err))
-		}
-	}
-	return strings.Join(out, "; ")
-}
-
-func (w *view) hasProblem(k gather.Kind) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	_, has := w.problems[k.GroupVersionKind]
-	return has
-}
-
 // readChanged lets the gatherer read the kinds that changed.
 func (w *view) readChanged(ctx context.Context) {
 	w.mu.Lock()
@@ -290,7 +272,7 @@ func (w *view) readChanged(ctx context.Context) {
 	w.mu.Unlock()
 	w.gatherer.Read(ctx, kinds...)
 	if slices.Contains(kinds, gather.CRDs) || slices.Contains(kinds, gather.APIServices) {
-		w.look(ctx)
+		signal(w.extended)
 	}
 }
 
@@ -299,41 +281,6 @@ func (w *view) markDirty(k gather.Kind) {
 	w.dirty[k] = true
 	w.mu.Unlock()
 	signal(w.changed)
-}
-
-// setProblem records how a list or watch of a kind ended; nil clears, but that a list succeeds does not clear that the watch after it fails.
-func (w *view) setProblem(gvk schema.GroupVersionKind, verb string, err error) {
-	w.mu.Lock()
-	problem, had := w.problems[gvk]
-	if err == nil && verb == "list" && problem.verb == "watch" {
-		w.mu.Unlock()
-		return
-	}
-	news := had != (err != nil)
-	if err == nil {
-		delete(w.problems, gvk)
-		news = news || (verb == "watch" && !w.watched[gvk])
-		w.watched[gvk] = w.watched[gvk] || verb == "watch"
-	} else {
-		if !had {
-			problem.since = w.opts.Now()
-		}
-		w.problems[gvk] = kindError{verb: verb, err: err, since: problem.since}
-	}
-	if news {
-		for _, k := range allKinds() {
-			if k.GroupVersionKind == gvk {
-				w.dirty[k] = true
-			}
-		}
-	}
-	w.mu.Unlock()
-	if news {
-		signal(w.changed)
-	}
-	if apierrors.IsUnauthorized(err) {
-		signal(w.suspect)
-	}
 }
 
 // List implements client.Reader for the gatherer: it reads a cache, but only one that is complete; of one that cannot be filled it says why.
@@ -365,43 +312,6 @@ func (w *view) List(ctx context.Context, list client.ObjectList, opts ...client.
 // Get implements client.Reader; gathering only lists.
 func (w *view) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
 	return gather.ErrNotRead
-}
-
-// newInformer makes informers that tell how their lists and watches end.
-func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
-	gvk, err := apiutil.GVKForObject(object, w.conn.scheme)
-	if err != nil {
-		return toolscache.NewSharedIndexInformer(lw, object, resync, indexers)
-	}
-	inner := toolscache.ToListerWatcherWithContext(lw)
-	observed := &toolscache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			list, err := inner.ListWithContext(ctx, options)
-			w.observe(ctx, gvk, "list", err)
-			return list, err
-		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			events, err := inner.WatchWithContext(ctx, options)
-			w.observe(ctx, gvk, "watch", err)
-			return events, err
-		},
-	}
-	if strings.HasSuffix(gvk.Group, "projectcalico.org") {
-		return toolscache.NewSharedIndexInformer(withoutWatchList{observed}, object, resync, indexers)
-	}
-	return toolscache.NewSharedIndexInformer(observed, object, resync, indexers)
-}
-
-// withoutWatchList lists first and watches then: calico-apiserver sends no bookmark at the end of a streamed list, so that one would never end.
-type withoutWatchList struct{ *toolscache.ListWatch }
-
-// IsWatchListSemanticsUnSupported is how client-go asks.
-func (withoutWatchList) IsWatchListSemanticsUnSupported() bool { return true }
-
-func (w *view) observe(ctx context.Context, gvk schema.GroupVersionKind, verb string, err error) {
-	if ctx.Err() == nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-		w.setProblem(gvk, verb, err)
-	}
 }
 
 // allKinds are the kinds that may be watched.

@@ -208,6 +208,7 @@ func TestFleet(t *testing.T) {
 	}))
 	t.Run("view", func(t *testing.T) { testFleetView(t, native, c) })
 	t.Run("wrong cluster", func(t *testing.T) { testFleetWrongCluster(t, native, plain) })
+	t.Run("other credential", func(t *testing.T) { testFleetOtherCredential(t, native, plain) })
 	t.Run("duplicate", func(t *testing.T) { testFleetDuplicate(t, native) })
 	t.Run("forbidden kind", func(t *testing.T) { testFleetForbiddenKind(t, native, c) })
 	t.Run("faults", func(t *testing.T) { testFleetFaults(t, native) })

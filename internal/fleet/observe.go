@@ -1,0 +1,118 @@
+package fleet
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"multicloud.network/operator/internal/gather"
+)
+
+// kindError is why a kind cannot be read, and since when that is so.
+type kindError struct {
+	verb  string
+	err   error
+	since time.Time
+}
+
+// frozen names the required kinds that have not been listed or watched with success for a while, and says why. What is known of them is of the past. It
+// returns "" while there are none: a watch that is merely interrupted is taken up again at once.
+func (w *view) frozen() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for _, k := range gather.BaseKinds() {
+		problem, has := w.problems[k.GroupVersionKind]
+		if k.Required && has && w.opts.Now().Sub(problem.since) >= w.opts.FrozenTimeout {
+			out = append(out, gather.Problem(problem.verb, k, problem.err))
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+func (w *view) hasProblem(k gather.Kind) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, has := w.problems[k.GroupVersionKind]
+	return has
+}
+
+// setProblem records how a list or watch of a kind ended; nil clears, but that a list succeeds does not clear that the watch after it fails.
+func (w *view) setProblem(gvk schema.GroupVersionKind, verb string, err error) {
+	w.mu.Lock()
+	problem, had := w.problems[gvk]
+	if err == nil && verb == "list" && problem.verb == "watch" {
+		w.mu.Unlock()
+		return
+	}
+	news := had != (err != nil)
+	if err == nil {
+		delete(w.problems, gvk)
+		news = news || (verb == "watch" && !w.watched[gvk])
+		w.watched[gvk] = w.watched[gvk] || verb == "watch"
+	} else {
+		if !had {
+			problem.since = w.opts.Now()
+		}
+		w.problems[gvk] = kindError{verb: verb, err: err, since: problem.since}
+	}
+	if news {
+		for _, k := range allKinds() {
+			if k.GroupVersionKind == gvk {
+				w.dirty[k] = true
+			}
+		}
+	}
+	w.mu.Unlock()
+	if news {
+		signal(w.changed)
+	}
+	if apierrors.IsUnauthorized(err) {
+		signal(w.suspect)
+	}
+}
+
+// newInformer makes informers that tell how their lists and watches end.
+func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+	gvk, err := apiutil.GVKForObject(object, w.conn.scheme)
+	if err != nil {
+		return toolscache.NewSharedIndexInformer(lw, object, resync, indexers)
+	}
+	inner := toolscache.ToListerWatcherWithContext(lw)
+	observed := &toolscache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			list, err := inner.ListWithContext(ctx, options)
+			w.observe(ctx, gvk, "list", err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			events, err := inner.WatchWithContext(ctx, options)
+			w.observe(ctx, gvk, "watch", err)
+			return events, err
+		},
+	}
+	if strings.HasSuffix(gvk.Group, "projectcalico.org") {
+		return toolscache.NewSharedIndexInformer(withoutWatchList{observed}, object, resync, indexers)
+	}
+	return toolscache.NewSharedIndexInformer(observed, object, resync, indexers)
+}
+
+// withoutWatchList lists first and watches then: calico-apiserver sends no bookmark at the end of a streamed list, so that one would never end.
+type withoutWatchList struct{ *toolscache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is how client-go asks.
+func (withoutWatchList) IsWatchListSemanticsUnSupported() bool { return true }
+
+func (w *view) observe(ctx context.Context, gvk schema.GroupVersionKind, verb string, err error) {
+	if ctx.Err() == nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+		w.setProblem(gvk, verb, err)
+	}
+}
