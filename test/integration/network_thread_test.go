@@ -346,3 +346,23 @@ func (f *fleetOfTest) gone(name string) string {
 	}
 	return fmt.Sprintf("it is still there: %+v", n.Status)
 }
+
+// ofNetwork lists what a cluster holds of a network: kind and name, without what is shared.
+func ofNetwork(ctx context.Context, c client.Client, network string) ([]string, error) {
+	var out []string
+	for _, list := range []client.ObjectList{
+		&calicov3.GlobalNetworkPolicyList{}, &calicov3.StagedGlobalNetworkPolicyList{}, &calicov3.GlobalNetworkSetList{},
+	} {
+		if err := c.List(ctx, list, client.MatchingLabels{mcnv1alpha1.NetworkLabel: network}); err != nil {
+			return nil, err
+		}
+		items, err := apimeta.ExtractList(list)
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range items {
+			out = append(out, fmt.Sprintf("%T %s", item, item.(client.Object).GetName()))
+		}
+	}
+	return out, nil
+}
