@@ -16,6 +16,7 @@ const (
 	actionReconcile = "Reconcile"
 	actionConnect   = "Connect"
 	actionInspect   = "Inspect"
+	actionRenew     = "Renew"
 )
 
 // transition is a condition that went to another status or reason. Its reason is the event's, its message the note; conditions hold no secret.
@@ -49,7 +50,8 @@ func readyTurned(is metav1.Condition) transition {
 	return transition{is: is, kind: kind, action: actionReconcile}
 }
 
-// memberTransition tells of a member that came into reach or was lost, and of Calico there that became ready or ceased to be; nothing otherwise. The pass
+// memberTransition tells of a member that came into reach or was lost, of Calico there that became ready or ceased to be, and of a credential that will
+// end; nothing otherwise. The pass
 // from one to the other, while the operator connects or nobody knows, is no event: a member that flaps makes one for each turn.
 func memberTransition(recorder events.EventRecorder, m *mcnv1alpha1.MemberCluster, before, after []metav1.Condition) {
 	if recorder == nil {
@@ -64,6 +66,10 @@ func memberTransition(recorder events.EventRecorder, m *mcnv1alpha1.MemberCluste
 	// That Calico is ready is news only after it was not: a member that returns says so already.
 	if turned(was, is) && (is.Status == metav1.ConditionFalse || (is.Status == metav1.ConditionTrue && failed)) {
 		calicoTurned(*is).record(recorder, m)
+	}
+	was, is = meta.FindStatusCondition(before, mcnv1alpha1.ConditionReady), meta.FindStatusCondition(after, mcnv1alpha1.ConditionReady)
+	if turned(was, is) && is.Reason == string(mcnv1alpha1.ReasonCredentialExpiring) {
+		transition{is: *is, kind: corev1.EventTypeWarning, action: actionRenew}.record(recorder, m)
 	}
 }
 

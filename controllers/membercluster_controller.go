@@ -69,6 +69,8 @@ type MemberClusterReconciler struct {
 
 	// notes is what the networks' controller found out about members.
 	notes *memberNotes
+	// tokens is what is wrong with the tokens in members' kubeconfigs.
+	tokens *tokenNotes
 	// started is when this process first looked at a MemberCluster.
 	started   time.Time
 	startOnce sync.Once
@@ -183,7 +185,8 @@ func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1
 		Problems:  append(problems, state.Problems...),
 		ClusterID: state.ClusterID, KubernetesVersion: known.KubernetesVersion, Cloud: known.Cloud, Calico: known.Calico, PodCIDRs: known.PodCIDRs,
 		CalicoReady: state.CalicoReady, CalicoReason: state.CalicoReason, CalicoMessage: state.CalicoMessage, OwnPools: state.OwnPools,
-		Compiled: compiled, PodCIDROverlap: note.podCIDROverlap, PoolOverlap: note.poolOverlap,
+		Credential: r.tokens.of(member.Name),
+		Compiled:   compiled, PodCIDROverlap: note.podCIDROverlap, PoolOverlap: note.poolOverlap,
 	})
 	if equality.Semantic.DeepEqual(want, member.Status) {
 		return nil

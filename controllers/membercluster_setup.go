@@ -38,6 +38,9 @@ func (r *MemberClusterReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if r.notes == nil {
 		r.notes = &memberNotes{}
 	}
+	if r.tokens == nil {
+		r.tokens = &tokenNotes{}
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("membercluster").
 		For(&mcnv1alpha1.MemberCluster{}).
@@ -45,6 +48,7 @@ func (r *MemberClusterReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&mcnv1alpha1.MultiCloudNetwork{}, handler.EnqueueRequestsFromMapFunc(r.membersOfUnknown), comesOrGoes).
 		WatchesRawSource(source.Channel(notes.events, &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(r.notes.source()).
+		WatchesRawSource(r.tokens.source()).
 		Complete(r)
 }
 

@@ -26,6 +26,8 @@ type Options struct {
 	Barrier time.Duration
 	// Resync is about how often everything on a member is listed again; 0 for the default.
 	Resync time.Duration
+	// TokenClock is the clock by which tokens in kubeconfigs are renewed; default: time.Now.
+	TokenClock func() time.Time
 	// Metrics is where metrics are registered; default: controller-runtime's registry, which the manager serves.
 	Metrics prometheus.Registerer
 }
@@ -61,13 +63,17 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 	leftovers := &Leftovers{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: opts.Namespace, Owner: opts.Settings.OwnerID}
 	registration := &MemberClusterReconciler{
 		Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Cleaner: workers, Leftovers: leftovers, Barrier: opts.Barrier, Recorder: recorder,
-		notes: &memberNotes{},
+		notes: &memberNotes{}, tokens: &tokenNotes{},
 	}
 	if err := registration.SetupWithManager(mgr); err != nil {
 		return err
 	}
 	secrets := &SecretReconciler{Client: mgr.GetClient(), Namespace: opts.Namespace, Barrier: opts.Barrier}
 	if err := secrets.SetupWithManager(mgr); err != nil {
+		return err
+	}
+	tokens := &TokenReconciler{Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Now: opts.TokenClock, notes: registration.tokens}
+	if err := tokens.SetupWithManager(mgr, registration); err != nil {
 		return err
 	}
 	networks := &NetworkReconciler{

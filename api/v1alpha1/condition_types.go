@@ -121,6 +121,10 @@ const (
 	// Next step: write a kubeconfig with https, inline CA data, and an inline token or client certificate.
 	ReasonKubeconfigRefused Reason = "KubeconfigRefused"
 
+	// ReasonCredentialExpiring: the member is ready, but the token in its kubeconfig will end and the operator cannot renew it; it keeps trying.
+	// Next step: read the message; run "kubectl mcn register" for the member again, which also mends the account's rights there.
+	ReasonCredentialExpiring Reason = "CredentialExpiring"
+
 	// ReasonClusterIDMismatch: another cluster answers than the one that was registered; nothing is read from it or written to it.
 	// Next step: point the kubeconfig at the right cluster, or delete the MemberCluster and register the new cluster.
 	ReasonClusterIDMismatch Reason = "ClusterIDMismatch"

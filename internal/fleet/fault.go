@@ -49,7 +49,7 @@ func describe(err error) string {
 	)
 	switch {
 	case apierrors.IsUnauthorized(err):
-		return "the API server refuses the credential (401); renew the token or certificate in the kubeconfig"
+		return "the API server refuses the credential (401); run \"kubectl mcn register\" again, or renew the token or certificate in the kubeconfig"
 	case apierrors.IsForbidden(err):
 		return "the credential may not read the namespace kube-system (403); grant the member role to its account"
 	case errors.As(err, &unknownAuthority):

@@ -34,6 +34,9 @@ type MemberFacts struct {
 	// Problems name kinds that cannot be read, and what stands there that nobody answers for; they ride in the message of Reachable.
 	Problems []string
 
+	// Credential says what is wrong with a credential that still holds; empty while nothing is.
+	Credential string
+
 	// ClusterID is the ID that the member is pinned to.
 	ClusterID         string
 	KubernetesVersion string
@@ -186,6 +189,9 @@ func (f *MemberFacts) ready(reachable, calico metav1.Condition) metav1.Condition
 		if c.Status != metav1.ConditionTrue {
 			return memberCondition(mcnv1alpha1.ConditionReady, c.Status, mcnv1alpha1.Reason(c.Reason), c.Message)
 		}
+	}
+	if f.Credential != "" {
+		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonCredentialExpiring, f.Credential)
 	}
 	if overlap := f.podCIDROverlap(); overlap != "" {
 		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonPodCIDROverlap, overlap)
