@@ -53,7 +53,7 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 	if err := mgr.Add(served{observer, opts.Metrics}); err != nil {
 		return err
 	}
-	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return members.Start(ctx, nil) })); err != nil {
+	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return members.Start(ctx, workers) })); err != nil {
 		return err
 	}
 	if err := mgr.Add(workers); err != nil {

@@ -85,6 +85,14 @@ const (
 	// Next step: rename or delete that object, or set --owner-id to adopt a rebuilt hub's objects.
 	ReasonOwnershipConflict Reason = "OwnershipConflict"
 
+	// ReasonContended: somebody else keeps changing an object that we wrote; the operator has stopped putting it back at once, and tries about once a minute.
+	// Next step: read the message; it names the object and who changes it. Make that tool leave objects with our owner label alone.
+	ReasonContended Reason = "Contended"
+
+	// ReasonKindNotServed: the cluster's Calico API lacks a kind that the network needs there; what stands there stays in force.
+	// Next step: upgrade Calico on that cluster, or take the cluster out of spec.stagedClusters if the kind is StagedGlobalNetworkPolicy.
+	ReasonKindNotServed Reason = "KindNotServed"
+
 	// ReasonHeld: updates are Held, on the network or on the member, and the policies there are not those of the current spec; addresses keep flowing.
 	// Next step: set updates to Automatic when the change may go out.
 	ReasonHeld Reason = "Held"

@@ -74,6 +74,10 @@ func (c *Cluster) Apply(ctx context.Context, want *unstructured.Unstructured) (O
 	// An object that was replaced by somebody else's since we read it must not be taken over.
 	send.SetUID(live.GetUID())
 	send.SetResourceVersion(live.GetResourceVersion())
+	if key.Kind == KindSet && onlySpecDiffers(live, want) {
+		now, err := c.reset(ctx, live, want)
+		return Updated, now, err
+	}
 	if err := c.serverSideApply(ctx, send, client.ForceOwnership); err != nil {
 		return "", nil, describe("updating", key, err)
 	}
@@ -82,6 +86,11 @@ func (c *Cluster) Apply(ctx context.Context, want *unstructured.Unstructured) (O
 	}
 	now, err := c.reset(ctx, send, want)
 	return Updated, now, err
+}
+
+// onlySpecDiffers tells of an object that somebody else changed, as opposed to one that is to have another content: that has another hash.
+func onlySpecDiffers(live, want *unstructured.Unstructured) bool {
+	return coversStrings(live.GetLabels(), want.GetLabels()) && coversStrings(live.GetAnnotations(), want.GetAnnotations())
 }
 
 // reset replaces the spec of an object of ours where server-side apply did not bring it to the wanted one: in lists that are sets, as Calico's are from
@@ -130,6 +139,10 @@ type Listing struct {
 	Objects map[compile.Key]*unstructured.Unstructured
 	// NotServed are kinds that the cluster's API does not have: StagedGlobalNetworkPolicy on an old Calico, all where Calico is missing.
 	NotServed []string
+	// Managers are the field managers of the objects that have others than us; see Managers.
+	Managers map[compile.Key][]string
+	// Versions are the resourceVersions of the lists, by kind.
+	Versions map[string]string
 }
 
 // List reads all our objects of the given kinds; of all kinds when none is given.
@@ -137,7 +150,7 @@ func (c *Cluster) List(ctx context.Context, kinds ...string) (Listing, error) {
 	if len(kinds) == 0 {
 		kinds = Kinds()
 	}
-	out := Listing{Objects: map[compile.Key]*unstructured.Unstructured{}}
+	out := Listing{Objects: map[compile.Key]*unstructured.Unstructured{}, Managers: map[compile.Key][]string{}, Versions: map[string]string{}}
 	for _, kind := range kinds {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(gvk(kind + "List"))
@@ -149,9 +162,13 @@ func (c *Cluster) List(ctx context.Context, kinds ...string) (Listing, error) {
 		if err != nil {
 			return Listing{}, fmt.Errorf("listing %s: %w", kind, err)
 		}
+		out.Versions[kind] = list.GetResourceVersion()
 		for i := range list.Items {
 			item := &list.Items[i]
 			item.SetGroupVersionKind(gvk(kind))
+			if others := Managers(item); len(others) > 0 {
+				out.Managers[KeyOf(item)] = others
+			}
 			item.SetManagedFields(nil)
 			out.Objects[KeyOf(item)] = item
 		}

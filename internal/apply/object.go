@@ -1,10 +1,15 @@
 package apply
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,6 +29,9 @@ const (
 	calicoGroup   = "projectcalico.org"
 	calicoVersion = "v3"
 )
+
+// GroupVersionKind returns the full name of one of the kinds that we write.
+func GroupVersionKind(kind string) schema.GroupVersionKind { return gvk(kind) }
 
 // Kinds returns the kinds that we write, in the order in which they are needed.
 func Kinds() []string {
@@ -77,6 +85,33 @@ func Owner(obj client.Object) string { return obj.GetLabels()[mcnv1alpha1.OwnerL
 
 // Network returns the network that an object belongs to; empty for a shared one.
 func Network(obj client.Object) string { return obj.GetLabels()[mcnv1alpha1.NetworkLabel] }
+
+// ContentHash returns the hash of the content that we last wrote to an object.
+func ContentHash(obj client.Object) string {
+	return obj.GetAnnotations()[mcnv1alpha1.ContentHashAnnotation]
+}
+
+// Managers returns the names of an object's field managers but our own, the one that acted last first.
+func Managers(obj client.Object) []string {
+	entries := slices.DeleteFunc(slices.Clone(obj.GetManagedFields()), func(e metav1.ManagedFieldsEntry) bool { return e.Manager == mcnv1alpha1.FieldManager })
+	slices.SortStableFunc(entries, func(a, b metav1.ManagedFieldsEntry) int {
+		return cmp.Or(timeOf(b).Compare(timeOf(a)), strings.Compare(a.Manager, b.Manager))
+	})
+	var out []string
+	for _, e := range entries {
+		if e.Manager != "" && !slices.Contains(out, e.Manager) {
+			out = append(out, e.Manager)
+		}
+	}
+	return out
+}
+
+func timeOf(e metav1.ManagedFieldsEntry) time.Time {
+	if e.Time == nil {
+		return time.Time{}
+	}
+	return e.Time.Time
+}
 
 func coversStrings(live, want map[string]string) bool {
 	for k, v := range want {

@@ -116,7 +116,7 @@ func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name 
 			return wrote, forever
 		}
 		if !p.mayTry(n.whole) {
-			return wrote, time.Until(p.retryAt)
+			return w.restore(ctx, cluster, t, at) || wrote, time.Until(p.retryAt)
 		}
 		if wait := w.gate(name, n, p, at, ready); wait > 0 {
 			return wrote, wait
@@ -127,9 +127,23 @@ func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name 
 			return wrote, 0
 		}
 		if p.err = err; err != nil {
-			return wrote, w.settleFailure(p, n.whole)
+			return w.restore(ctx, cluster, t, at) || wrote, w.settleFailure(p, n.whole)
 		}
 	}
+}
+
+// restore puts back what others changed of later phases, which a failure in an earlier one must not hold up: it stood already. Calico rules are left to their
+// phase, which knows what a failed one means for the others.
+func (w *worker) restore(ctx context.Context, cluster *apply.Cluster, t *todo, failed phase) (wrote bool) {
+	for _, a := range t.actions {
+		if a.want == nil || a.phase <= failed || isRules(a.key()) || !w.drifted(a.want.object) || w.outdated() || ctx.Err() != nil {
+			continue
+		}
+		// An error is met again, and told, when the phase's turn comes.
+		did, _ := w.call(ctx, cluster, a)
+		wrote = wrote || did
+	}
+	return wrote
 }
 
 // arrive notes the phase that a network stands at, for the barrier and for how long it has been waiting.
@@ -232,6 +246,9 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	ctx, cancel := context.WithTimeout(ctx, w.m.opts.CallTimeout)
 	defer cancel()
 	key := a.key()
+	if err := w.mayTouch(key); err != nil {
+		return false, err
+	}
 	if a.drop != nil {
 		if err := cluster.Delete(ctx, a.drop); err != nil {
 			w.markStale(key.Kind)
@@ -242,9 +259,10 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 		w.log.V(1).Info("deleted", "kind", key.Kind, "name", key.Name)
 		return true, nil
 	}
-	if w.written[key] {
-		return false, fmt.Errorf("%s %q: %w", key.Kind, key.Name, errNotKept)
+	if err := w.kept(a.want.object); err != nil {
+		return false, err
 	}
+	drifted, managers := w.drifted(a.want.object), w.managers[key]
 	outcome, now, err := cluster.Apply(ctx, a.want.object)
 	if err != nil {
 		w.markStale(key.Kind)
@@ -257,6 +275,10 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	w.written[key] = true
 	w.markStale(key.Kind)
 	w.m.opts.Observer.Wrote(w.name, key.Kind, outcome)
+	delete(w.managers, key)
+	if drifted {
+		w.putBack(key, managers)
+	}
 	w.log.V(1).Info("wrote", "kind", key.Kind, "name", key.Name, "outcome", outcome)
 	return true, nil
 }
@@ -270,6 +292,12 @@ func (p *progress) mayTry(plan string) bool {
 func (w *worker) settleFailure(p *progress, plan string) time.Duration {
 	if p.err == nil || errors.Is(p.err, errOutdated) {
 		p.err, p.failures = nil, 0
+		return forever
+	}
+	var contended *ContendedError
+	if errors.As(p.err, &contended) {
+		// It has a pace of its own, and must not keep others of the network from being put back.
+		p.failures = 0
 		return forever
 	}
 	if p.failures > 0 && p.retryPlan == plan && time.Now().Before(p.retryAt) {

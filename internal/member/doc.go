@@ -7,5 +7,5 @@
 // from what is there.
 //
 // The trade-off: the objects of ours on a member are kept in memory between passes, and listed again only when something failed, when a
-// change is to be confirmed, when somebody asks (Kick), and slowly for good measure.
+// change is to be confirmed, when a watch (Engage) tells of something that is not our own doing, when somebody asks (Kick), and slowly for good measure.
 package member

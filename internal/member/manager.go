@@ -39,6 +39,8 @@ type Options struct {
 	Barrier time.Duration
 	// Resync is about how often everything on a member is listed again; default 10 minutes.
 	Resync time.Duration
+	// Truce is how long an object of ours that somebody else keeps changing is left alone between two writes; default a minute.
+	Truce time.Duration
 	// CallTimeout bounds one API call; default 15 seconds.
 	CallTimeout time.Duration
 	// Retry is the first delay after a failure, doubled each time up to a minute; default half a second.
@@ -60,12 +62,16 @@ type Manager struct {
 	ending  map[string]<-chan struct{} // workers that were stopped, by name: the next one begins when it is closed
 	group   sync.WaitGroup
 	subs    []chan struct{}
+	engaged map[string]*engagement // members whose objects are watched
 }
 
 // NewManager returns a manager without members.
 func NewManager(opts Options) *Manager {
 	if opts.Resync == 0 {
 		opts.Resync = 10 * time.Minute
+	}
+	if opts.Truce == 0 {
+		opts.Truce = time.Minute
 	}
 	if opts.CallTimeout == 0 {
 		opts.CallTimeout = 15 * time.Second
@@ -76,7 +82,9 @@ func NewManager(opts Options) *Manager {
 	if opts.Observer == nil {
 		opts.Observer = unobserved{}
 	}
-	return &Manager{opts: opts, barrier: newBarrier(opts.Barrier), workers: map[string]*worker{}, ending: map[string]<-chan struct{}{}}
+	return &Manager{
+		opts: opts, barrier: newBarrier(opts.Barrier), workers: map[string]*worker{}, ending: map[string]<-chan struct{}{}, engaged: map[string]*engagement{},
+	}
 }
 
 // Start runs the workers until the context ends, and returns when the last one has finished its API call.
@@ -85,6 +93,9 @@ func (m *Manager) Start(ctx context.Context) error {
 	m.ctx = ctx
 	for _, w := range m.workers {
 		m.launch(w)
+	}
+	for _, e := range m.engaged {
+		m.watch(e)
 	}
 	m.mu.Unlock()
 	<-ctx.Done()

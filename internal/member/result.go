@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -63,6 +64,10 @@ func (w *worker) result(name string, n *networkPlan, t *todo, p *progress) Resul
 		out.Reason, out.Message = failureReason(p.err), steady(p.err)
 	case w.sharedErr != nil && !n.Remove:
 		out.Reason, out.Message = failureReason(w.sharedErr), steady(w.sharedErr)
+	case w.contended(n.wants) != nil:
+		out.Reason, out.Message = mcnv1alpha1.ReasonContended, steady(w.contended(n.wants))
+	case w.contended(w.current.shared) != nil && !n.Remove:
+		out.Reason, out.Message = mcnv1alpha1.ReasonContended, steady(w.contended(w.current.shared))
 	case len(t.actions) > 0:
 		at, _ := t.next()
 		out.Reason = mcnv1alpha1.ReasonProgressing
@@ -94,6 +99,10 @@ func Steady(err error) string { return steady(err) }
 func failureReason(err error) mcnv1alpha1.Reason {
 	if apply.IsOwnershipConflict(err) {
 		return mcnv1alpha1.ReasonOwnershipConflict
+	}
+	var contended *ContendedError
+	if errors.As(err, &contended) {
+		return mcnv1alpha1.ReasonContended
 	}
 	return mcnv1alpha1.ReasonWriteFailed
 }

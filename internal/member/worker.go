@@ -32,6 +32,7 @@ type worker struct {
 	uid     string             // the MemberCluster's; held by the manager's lock
 	stop    context.CancelFunc // set by the manager when the worker runs
 	wakeups chan struct{}      // holds a token when there is something to look at
+	events  chan struct{}      // holds a token when a watch saw something
 	seat    *seat              // at the barrier
 	done    chan struct{}      // closed when run has returned
 
@@ -43,6 +44,8 @@ type worker struct {
 	cleanErr error
 	cleaned  bool
 	state    Status
+	// seenObjects is what watches saw since the last pass.
+	seenObjects sightings
 
 	// The rest is the run loop's own.
 	conn      Connection
@@ -58,6 +61,14 @@ type worker struct {
 	written   map[compile.Key]bool // in this pass
 	sharedErr error                // why tier, guard or pools are not all there
 	dropErr   error                // why those that are not needed any more are still there
+
+	listed      map[string]string           // the resourceVersion of the last list, by kind
+	askedAt     map[string]time.Time        // when a watch last made us list a kind
+	taken       map[compile.Key]string      // what others deleted or gave another content hash, with the one it had
+	managers    map[compile.Key][]string    // the field managers beside ours
+	contentions map[compile.Key]*contention // what was put back of late
+	notKept     map[compile.Key]string      // what the server holds otherwise than we wrote it, with its resourceVersion
+	lookAt      time.Time                   // when to look at what was put off
 }
 
 // progress is what a worker remembers of a network between passes. Losing it costs waiting, never order.
@@ -76,8 +87,10 @@ type progress struct {
 
 func newWorker(m *Manager, name string) *worker {
 	return &worker{
-		name: name, m: m, seat: &seat{member: name}, done: make(chan struct{}), log: m.opts.Log.WithValues("cluster", name), wakeups: make(chan struct{}, 1),
+		name: name, m: m, seat: &seat{member: name}, done: make(chan struct{}), log: m.opts.Log.WithValues("cluster", name), wakeups: make(chan struct{}, 1), events: make(chan struct{}, 1),
 		progress: map[string]*progress{}, stale: map[string]bool{},
+		listed: map[string]string{}, askedAt: map[string]time.Time{}, taken: map[compile.Key]string{}, managers: map[compile.Key][]string{},
+		contentions: map[compile.Key]*contention{}, notKept: map[compile.Key]string{},
 		state: Status{LostSince: time.Now()},
 	}
 }
@@ -155,6 +168,10 @@ func (w *worker) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-w.events:
+			if !w.concerns() {
+				continue
+			}
 		case <-w.wakeups:
 		case <-timer.C:
 		}
@@ -196,7 +213,7 @@ func (w *worker) pass(ctx context.Context) time.Duration {
 		}
 		if !wrote {
 			w.publish()
-			return min(next, time.Until(w.resyncAt))
+			return min(next, time.Until(w.resyncAt), time.Until(w.lookAt))
 		}
 	}
 }
@@ -218,7 +235,9 @@ func (w *worker) take() bool {
 	if w.relist || time.Now().After(w.resyncAt) {
 		w.relist = false
 		w.markStale(apply.Kinds()...)
+		clear(w.notKept)
 	}
+	w.lookAt = time.Now().Add(min(w.judge(), w.recall(), w.m.opts.Resync))
 	w.seen = w.version
 	w.current = w.intent
 	return w.clean || (w.intent != nil && !w.intent.Frozen)
@@ -242,6 +261,10 @@ func (w *worker) attach(conn Connection) {
 		return
 	}
 	w.conn, w.live, w.attached, w.unread = conn, nil, time.Now(), 0
+	clear(w.listed)
+	clear(w.taken)
+	clear(w.managers)
+	clear(w.notKept)
 	w.progress = map[string]*progress{}
 	w.markStale(apply.Kinds()...)
 	w.m.barrier.connection(w.seat, true)
@@ -288,6 +311,7 @@ func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
 			return fmt.Errorf("%w (%s)", errNotCalico, kind)
 		}
 	}
+	w.compare(listing)
 	fresh := content{}
 	for key, u := range w.live {
 		if !w.stale[key.Kind] {
@@ -295,8 +319,12 @@ func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
 		}
 	}
 	maps.Copy(fresh, listing.Objects)
+	maps.Copy(w.listed, listing.Versions)
 	w.live = fresh
 	clear(w.stale)
+	if w.current != nil {
+		w.reconcile(w.current)
+	}
 	w.unread = 0
 	if all {
 		w.resyncAt = time.Now().Add(w.jittered(w.m.opts.Resync))

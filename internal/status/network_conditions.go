@@ -21,8 +21,8 @@ type verdict struct {
 
 // reasonRank orders the reasons of clusters: what somebody has to act on comes first.
 var reasonRank = []mcnv1alpha1.Reason{
-	mcnv1alpha1.ReasonOwnershipConflict, mcnv1alpha1.ReasonWriteFailed, mcnv1alpha1.ReasonClusterNotReady,
-	mcnv1alpha1.ReasonClusterUnreachable, mcnv1alpha1.ReasonHeld, mcnv1alpha1.ReasonProgressing,
+	mcnv1alpha1.ReasonOwnershipConflict, mcnv1alpha1.ReasonContended, mcnv1alpha1.ReasonKindNotServed, mcnv1alpha1.ReasonWriteFailed,
+	mcnv1alpha1.ReasonClusterNotReady, mcnv1alpha1.ReasonClusterUnreachable, mcnv1alpha1.ReasonHeld, mcnv1alpha1.ReasonProgressing,
 }
 
 func (v verdict) setConditions(all *[]metav1.Condition) {

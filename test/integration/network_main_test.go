@@ -4,6 +4,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"multicloud.network/operator/test/cluster"
 )
 
@@ -15,9 +18,20 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("KUBE_FEATURE_WatchListClient", "false"); err != nil {
 		panic(err)
 	}
-	os.Exit(cluster.Main(m, func(all []*cluster.Cluster) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	ctrl.SetLogger(logr.Discard())
+	dir, err := os.MkdirTemp("", "mcn-audit-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	return cluster.Main(m, func(all []*cluster.Cluster) {
 		for _, c := range all {
 			forms[c.Name] = c
 		}
-	}, cluster.Options{Name: "aggregated", Calico: cluster.Aggregated}, cluster.Options{Name: "native", Calico: cluster.Native}))
+	}, cluster.Options{Name: "aggregated", Calico: cluster.Aggregated, APIServerArgs: audited(dir, "aggregated")},
+		cluster.Options{Name: "native", Calico: cluster.Native, APIServerArgs: audited(dir, "native")})
 }

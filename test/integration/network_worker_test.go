@@ -14,12 +14,14 @@ import (
 	calicov3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/compile"
 	"multicloud.network/operator/internal/member"
+	"multicloud.network/operator/test/access"
 	"multicloud.network/operator/test/cluster"
 )
 
@@ -29,6 +31,10 @@ type bench struct {
 	manager *member.Manager
 	tier    string
 	owner   string
+	on      map[string]*cluster.Cluster
+	configs map[string]*rest.Config // how the operator reaches them
+	ctx     context.Context         // of the manager
+	stop    func()                  // ends the manager
 
 	mu      sync.Mutex
 	clients map[string]client.WithWatch
@@ -39,14 +45,23 @@ type bench struct {
 }
 
 // newBench makes a manager for members, each on a cluster of its own. The owner ID is the test's, so that tests can share clusters.
-func newBench(t *testing.T, settle, barrier time.Duration, members map[string]*cluster.Cluster) *bench {
+func newBench(t *testing.T, settle, barrier time.Duration, members map[string]*cluster.Cluster, more ...func(*member.Options)) *bench {
 	t.Helper()
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	b := &bench{t: t, owner: name[:min(60, len(name))], tier: "t" + fmt.Sprint(len(name)) + name[4:min(20, len(name))], clients: map[string]client.WithWatch{}, away: map[string]bool{}, refuse: map[string]bool{}}
-	for member, c := range members {
-		b.clients[member] = b.recorded(member, memberClient(t, c, b.tier))
+	b := &bench{
+		t: t, owner: name[:min(60, len(name))], tier: "t" + fmt.Sprint(len(name)) + name[4:min(20, len(name))], on: members,
+		clients: map[string]client.WithWatch{}, configs: map[string]*rest.Config{}, away: map[string]bool{}, refuse: map[string]bool{},
 	}
-	b.manager = member.NewManager(member.Options{
+	for member, c := range members {
+		cfg := access.MemberWithTier(t, c, b.tier)
+		cfg.UserAgent = b.owner
+		base, err := client.NewWithWatch(cfg, client.Options{Scheme: fleetScheme(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.clients[member], b.configs[member] = b.recorded(member, base), cfg
+	}
+	opts := member.Options{
 		OwnerID: b.owner, Settle: settle, Barrier: barrier, Retry: 50 * time.Millisecond, Log: testr.New(t),
 		Connect: func(name string) (member.Connection, bool) {
 			b.mu.Lock()
@@ -54,20 +69,37 @@ func newBench(t *testing.T, settle, barrier time.Duration, members map[string]*c
 			c, ok := b.clients[name]
 			return member.Connection{ID: name, Client: c, Context: context.Background()}, ok && !b.away[name]
 		},
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = b.manager.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-	})
+	}
+	for _, change := range more {
+		change(&opts)
+	}
+	b.start(opts)
+	t.Cleanup(func() { b.stop() })
 	t.Cleanup(func() {
 		for name := range members {
 			b.clean(name)
 		}
 	})
 	return b
+}
+
+// start runs a manager.
+func (b *bench) start(opts member.Options) {
+	b.manager = member.NewManager(opts)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func(m *member.Manager) { defer close(done); _ = m.Start(ctx) }(b.manager)
+	b.ctx = ctx
+	b.stop = func() {
+		cancel()
+		<-done
+	}
+}
+
+// restart ends the manager and starts one that knows nothing.
+func (b *bench) restart(opts member.Options) {
+	b.stop()
+	b.start(opts)
 }
 
 // clean removes everything of the test's.
