@@ -3,7 +3,6 @@ package apply
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -222,7 +221,11 @@ func notServed(err error) bool {
 
 func describe(doing string, key compile.Key, err error) error {
 	if meta.IsNoMatchError(err) {
-		return fmt.Errorf("%s %s %q: %w", doing, key.Kind, key.Name, errors.Join(ErrKindNotServed, err))
+		return fmt.Errorf("%s %s %q: %w: %w", doing, key.Kind, key.Name, ErrKindNotServed, err)
+	}
+	// kube-apiserver says so with a plain internal error.
+	if err != nil && strings.Contains(err.Error(), "not declared in schema") {
+		return fmt.Errorf("%s %s %q: %w: %w", doing, key.Kind, key.Name, ErrFieldNotServed, err)
 	}
 	return fmt.Errorf("%s %s %q: %w", doing, key.Kind, key.Name, err)
 }

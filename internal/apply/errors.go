@@ -12,7 +12,10 @@ import (
 var ErrNotOwned = errors.New("object does not carry the owner label of this operator")
 
 // ErrKindNotServed says that the cluster does not serve a kind that an object needs.
-var ErrKindNotServed = errors.New("the cluster's Calico API does not serve this kind: install Calico's v3 API, or a version of Calico that has it")
+var ErrKindNotServed = errors.New("the cluster's Calico API does not serve this kind, so what stands there stays in force: install a version of Calico that has it")
+
+// ErrFieldNotServed says that the cluster's schema of a kind lacks a field that an object needs.
+var ErrFieldNotServed = errors.New("the CustomResourceDefinition there lacks a field that is needed, so what stands there stays in force: bring the definitions of the cluster's Calico up to date")
 
 // OwnershipConflictError says that an object of a name that we need is there and is not ours. It is never touched.
 type OwnershipConflictError struct {

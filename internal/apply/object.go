@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -111,6 +112,41 @@ func timeOf(e metav1.ManagedFieldsEntry) time.Time {
 		return time.Time{}
 	}
 	return e.Time.Time
+}
+
+// Difference names the first field, in the order of names, in which a live object does not say what is wanted; empty when it says all.
+func Difference(live, want *unstructured.Unstructured) string {
+	switch {
+	case !coversStrings(live.GetLabels(), want.GetLabels()):
+		return "metadata.labels"
+	case !coversStrings(live.GetAnnotations(), want.GetAnnotations()):
+		return "metadata.annotations"
+	}
+	return difference("spec", withoutEmpties(live.Object["spec"]), withoutEmpties(want.Object["spec"]))
+}
+
+func difference(path string, live, want any) string {
+	if covers(live, want) {
+		return ""
+	}
+	if w, ok := want.(map[string]any); ok {
+		l, _ := live.(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(w)) {
+			if !covers(l[name], w[name]) {
+				return difference(path+"."+name, l[name], w[name])
+			}
+		}
+	}
+	w, isList := want.([]any)
+	l, wasList := live.([]any)
+	if isList && wasList && len(l) == len(w) {
+		for i := range w {
+			if !covers(l[i], w[i]) {
+				return difference(fmt.Sprintf("%s[%d]", path, i), l[i], w[i])
+			}
+		}
+	}
+	return path
 }
 
 func coversStrings(live, want map[string]string) bool {

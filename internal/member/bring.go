@@ -249,6 +249,9 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	if err := w.mayTouch(key); err != nil {
 		return false, err
 	}
+	if w.unserved[key.Kind] {
+		return false, fmt.Errorf("%s %q: %w", key.Kind, key.Name, apply.ErrKindNotServed)
+	}
 	if a.drop != nil {
 		if err := cluster.Delete(ctx, a.drop); err != nil {
 			w.markStale(key.Kind)
@@ -295,8 +298,8 @@ func (w *worker) settleFailure(p *progress, plan string) time.Duration {
 		return forever
 	}
 	var contended *ContendedError
-	if errors.As(p.err, &contended) {
-		// It has a pace of its own, and must not keep others of the network from being put back.
+	if errors.As(p.err, &contended) || errors.Is(p.err, apply.ErrKindNotServed) {
+		// Nothing was tried, and an event, not time, makes it worth trying. Others of the network must not wait for it.
 		p.failures = 0
 		return forever
 	}

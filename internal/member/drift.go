@@ -110,6 +110,9 @@ func (w *worker) knows(key compile.Key, s sighting) bool {
 
 // agrees tells whether a complete list holds what the worker believes to be there.
 func (w *worker) agrees(kind string, all *inventory) bool {
+	if w.unserved[kind] {
+		return false // it has come
+	}
 	if newer(w.listed[kind], all.version) {
 		return false // it may be old, or the cluster was restored from a backup and counts anew
 	}
@@ -188,5 +191,5 @@ func (w *worker) kept(want *unstructured.Unstructured) error {
 		delete(w.notKept, key)
 		return nil
 	}
-	return fmt.Errorf("%s %q: %w", key.Kind, key.Name, errNotKept)
+	return fmt.Errorf("%s %q differs in %s: %w", key.Kind, key.Name, apply.Difference(live, want), errNotKept)
 }

@@ -88,7 +88,7 @@ func TestUnknownEventsMakeOneKindStaleNowAndThen(t *testing.T) {
 		if wait := w.judge(); wait != eventPause || len(w.stale) > 0 {
 			t.Errorf("the next event is put off by %s, and %v is stale; want %s and nothing", wait, w.stale, eventPause)
 		}
-		time.Sleep(eventPause)
+		<-time.After(eventPause)
 		if w.judge(); !w.stale[apply.KindSet] {
 			t.Error("an event that was put off is forgotten")
 		}
@@ -110,7 +110,7 @@ func TestAContendedObjectIsWrittenOnceAMinute(t *testing.T) {
 				t.Fatalf("%v, want the first corrections to be made at once", err)
 			}
 			w.putBack(key, []string{"argocd"})
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if err := w.mayTouch(key); failureReason(err) != mcnv1alpha1.ReasonContended || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), `"argocd"`) {
 			t.Errorf("%v: want Contended with the object and who it is", err)
@@ -124,7 +124,7 @@ func TestAContendedObjectIsWrittenOnceAMinute(t *testing.T) {
 		if wait := w.recall(); wait != time.Minute-time.Second || len(w.stale) > 0 {
 			t.Errorf("it is looked at again after %s, want the rest of a minute", wait)
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if w.recall(); !w.stale[apply.KindSet] || w.mayTouch(key) != nil {
 			t.Error("after a minute it is not looked at")
 		}
@@ -134,7 +134,7 @@ func TestAContendedObjectIsWrittenOnceAMinute(t *testing.T) {
 		if w.mayTouch(key) == nil {
 			t.Error("it counts as left alone, although it was not")
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		w.reconcile(intent)
 		if len(w.contentions) > 0 {
 			t.Error("it still counts as contended after a minute in peace")

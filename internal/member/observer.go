@@ -23,7 +23,14 @@ type Observer interface {
 // unobserved is the Observer of a Manager that was given none.
 type unobserved struct{}
 
+// Wrote does nothing.
 func (unobserved) Wrote(string, string, apply.Outcome) {}
-func (unobserved) Drift(string, string)                {}
-func (unobserved) Failed(string, mcnv1alpha1.Reason)   {}
-func (unobserved) Pass(string, time.Duration)          {}
+
+// Drift does nothing.
+func (unobserved) Drift(string, string) {}
+
+// Failed does nothing.
+func (unobserved) Failed(string, mcnv1alpha1.Reason) {}
+
+// Pass does nothing.
+func (unobserved) Pass(string, time.Duration) {}

@@ -104,5 +104,8 @@ func failureReason(err error) mcnv1alpha1.Reason {
 	if errors.As(err, &contended) {
 		return mcnv1alpha1.ReasonContended
 	}
+	if errors.Is(err, apply.ErrKindNotServed) {
+		return mcnv1alpha1.ReasonKindNotServed
+	}
 	return mcnv1alpha1.ReasonWriteFailed
 }

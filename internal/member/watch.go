@@ -25,7 +25,7 @@ import (
 )
 
 // servedPause is how long a kind that a member does not serve is not looked for again.
-const servedPause = time.Minute
+const servedPause = 30 * time.Second
 
 // engagement is a member whose objects are watched over one connection.
 type engagement struct {

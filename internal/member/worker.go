@@ -22,7 +22,7 @@ import (
 var errNotCalico = errors.New("the cluster does not serve Calico's projectcalico.org/v3 API, so that nothing can be read or written: see condition CalicoReady of its MemberCluster")
 
 // errNotKept says that an object was written and then read back with another content.
-var errNotKept = errors.New("the API server took the object but holds another content: see whether an admission webhook or another controller changes it")
+var errNotKept = errors.New("the API server took the object but holds another content: see whether its CustomResourceDefinition is of an older Calico and lacks the field, or an admission webhook changes it")
 
 // worker brings one member to its intent.
 type worker struct {
@@ -68,6 +68,7 @@ type worker struct {
 	managers    map[compile.Key][]string    // the field managers beside ours
 	contentions map[compile.Key]*contention // what was put back of late
 	notKept     map[compile.Key]string      // what the server holds otherwise than we wrote it, with its resourceVersion
+	unserved    map[string]bool             // kinds that the member's API does not have
 	lookAt      time.Time                   // when to look at what was put off
 }
 
@@ -90,7 +91,7 @@ func newWorker(m *Manager, name string) *worker {
 		name: name, m: m, seat: &seat{member: name}, done: make(chan struct{}), log: m.opts.Log.WithValues("cluster", name), wakeups: make(chan struct{}, 1), events: make(chan struct{}, 1),
 		progress: map[string]*progress{}, stale: map[string]bool{},
 		listed: map[string]string{}, askedAt: map[string]time.Time{}, taken: map[compile.Key]string{}, managers: map[compile.Key][]string{},
-		contentions: map[compile.Key]*contention{}, notKept: map[compile.Key]string{},
+		contentions: map[compile.Key]*contention{}, notKept: map[compile.Key]string{}, unserved: map[string]bool{},
 		state: Status{LostSince: time.Now()},
 	}
 }
@@ -310,6 +311,9 @@ func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
 		if kind != apply.KindStaged {
 			return fmt.Errorf("%w (%s)", errNotCalico, kind)
 		}
+	}
+	for _, kind := range kinds {
+		w.unserved[kind] = slices.Contains(listing.NotServed, kind)
 	}
 	w.compare(listing)
 	fresh := content{}

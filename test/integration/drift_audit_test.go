@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"multicloud.network/operator/internal/apply"
 	"multicloud.network/operator/test/cluster"
 )
 
@@ -74,3 +77,10 @@ func count(all []request, verbs ...string) int {
 }
 
 var writeVerbs = []string{"create", "update", "patch", "delete", "deletecollection"}
+
+// listOf is an empty list of one of the kinds that we write.
+func listOf(kind string) *unstructured.UnstructuredList {
+	out := &unstructured.UnstructuredList{}
+	out.SetGroupVersionKind(apply.GroupVersionKind(kind + "List"))
+	return out
+}
