@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -49,7 +50,19 @@ func (r *MemberClusterReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(source.Channel(notes.events, &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(r.notes.source()).
 		WatchesRawSource(r.tokens.source()).
+		WithLogConstructor(memberLog(mgr, "membercluster")).
 		Complete(r)
+}
+
+// memberLog makes the loggers of a controller of members: like all logs, they name a member by the key cluster.
+func memberLog(mgr ctrl.Manager, controller string) func(*reconcile.Request) logr.Logger {
+	return func(request *reconcile.Request) logr.Logger {
+		log := mgr.GetLogger().WithValues("controller", controller)
+		if request != nil {
+			log = log.WithValues("cluster", request.Name)
+		}
+		return log
+	}
 }
 
 // membersOfSecret returns the members whose kubeconfig is in a Secret.

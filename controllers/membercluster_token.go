@@ -69,6 +69,7 @@ func (r *TokenReconciler) SetupWithManager(mgr ctrl.Manager, members *MemberClus
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentRenewals}).
 		For(&mcnv1alpha1.MemberCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(members.membersOfSecret)).
+		WithLogConstructor(memberLog(mgr, "membertoken")).
 		Complete(r)
 }
 
@@ -119,7 +120,7 @@ type renewal struct {
 
 // renew asks for a token and writes it.
 func (r *TokenReconciler) renew(ctx context.Context, t renewal) (ctrl.Result, error) {
-	log := ctrl.LoggerFrom(ctx).WithValues("cluster", t.member)
+	log := ctrl.LoggerFrom(ctx)
 	left := t.life.end.Sub(r.Now())
 	again := ctrl.Result{RequeueAfter: min(max(left/20, soonestRetry), latestRetry)}
 	connection, ok := r.Fleet.Connection(t.member)
