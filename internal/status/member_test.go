@@ -54,6 +54,12 @@ func TestMember(t *testing.T) {
 		}, want: [4]string{"True/Connected", "True/CalicoReady", "False/PoolOverlap", "True/Ready"}},
 		"pod CIDRs that overlap": {change: func(f *MemberFacts) { f.Compiled, f.PodCIDROverlap = true, "10.1.0.0/16 is that of b" },
 			want: [4]string{"True/Connected", "True/CalicoReady", "Unknown/Unmanaged", "True/PodCIDROverlap"}},
+		"a token that cannot be renewed": {change: func(f *MemberFacts) {
+			f.Credential, f.Compiled, f.PodCIDROverlap = "the token ends", true, "10.1.0.0/16 is that of b"
+		}, want: [4]string{"True/Connected", "True/CalicoReady", "Unknown/Unmanaged", "True/CredentialExpiring"}},
+		"lost, with a token that cannot be renewed": {change: func(f *MemberFacts) {
+			f.Reachable, f.Reason, f.Credential = false, mcnv1alpha1.ReasonConnectionFailed, "the token ends"
+		}, want: [4]string{"False/ConnectionFailed", "Unknown/ClusterUnreachable", "Unknown/Unmanaged", "False/ConnectionFailed"}},
 		"another CNI": {change: func(f *MemberFacts) { f.SourceNAT, f.Calico.CNI = mcnv1alpha1.SourceNATPreserve, "AmazonVPC" },
 			want: [4]string{"True/Connected", "True/CalicoReady", "False/CNINotCalico", "True/Ready"}},
 	} {
