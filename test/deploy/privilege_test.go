@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -29,15 +30,7 @@ var notUsedHere = map[string]string{
 	"create tier.stagedglobalnetworkpolicies.projectcalico.org multicloud.*": webhook,
 	"update tier.globalnetworkpolicies.projectcalico.org multicloud.*":       webhook,
 	"update tier.stagedglobalnetworkpolicies.projectcalico.org multicloud.*": webhook,
-
-	"watch stagedglobalnetworkpolicies.projectcalico.org":                                 drift,
-	"watch tier.stagedglobalnetworkpolicies.projectcalico.org":                            drift,
-	"watch tiers.projectcalico.org":                                                       drift,
-	"create serviceaccounts/token multicloud-network-member in multicloud-network-system": "tokens are renewed late in their life",
 }
-
-// drift is why rights to watch are given already.
-const drift = "the kinds that the operator writes are to be watched, so that it sees what others change there"
 
 // webhook is why rights to tiers are given that calico-apiserver does not ask for.
 const webhook = "the admission webhook of Calico 3.32, which these clusters do not have, takes the admission's operation for the verb, and a patch is a create or an update there"
@@ -238,6 +231,7 @@ func (s *scenario) run() {
 		eventually(t, "the new pod's address on "+member, func() string { return s.holds(member, "10.2.1.77/32") })
 	}
 	s.drift()
+	s.renewal()
 	s.outage()
 	for _, name := range []string{"shop", "staged"} {
 		if err := s.admin.Delete(t.Context(), &mcnv1alpha1.MultiCloudNetwork{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
@@ -258,6 +252,35 @@ func (s *scenario) run() {
 			t.Errorf("%s was removed, and still holds %v", member, left)
 		}
 	}
+}
+
+// renewal gives the hub a token of a member that is late in its life; the operator asks the member for another one.
+func (s *scenario) renewal() {
+	t, member := s.t, s.clusters["native"]
+	old := access.Kubeconfig(t, access.Aged(t, member, access.Member(t, member), time.Hour, 10*time.Minute))
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: access.Namespace, Name: "native"}
+	eventually(t, "writing the old token", func() string {
+		err := s.admin.Get(t.Context(), key, secret)
+		if err == nil {
+			secret.Data["kubeconfig"] = old
+			metav1.SetMetaDataAnnotation(&secret.ObjectMeta, mcnv1alpha1.RenewAnnotation, access.Namespace+"/"+access.MemberAccount)
+			err = s.admin.Update(t.Context(), secret)
+		}
+		if err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	eventually(t, "the token to be renewed", func() string {
+		if err := s.admin.Get(t.Context(), key, secret); err != nil {
+			return err.Error()
+		}
+		if bytes.Equal(secret.Data["kubeconfig"], old) {
+			return "it is the old one"
+		}
+		return ""
+	})
 }
 
 // outage deletes a network while a member is out of reach: what it holds there is noted on the hub, and goes when the member is back.
