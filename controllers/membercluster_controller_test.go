@@ -210,7 +210,7 @@ func testMemberBySecret(t *testing.T, h *memberHub) {
 
 	requireNoError(t, h.Delete(ctx, member))
 	g.Eventually(h.gone(t, "one"), memberPatience).Should(gomega.BeTrue())
-	g.Expect(h.cleaner.count("one")).To(gomega.Equal(2), "it is cleaned until it is clean")
+	g.Expect(h.cleaner.count("one")).To(gomega.BeNumerically(">=", 2), "it is cleaned until it is clean")
 }
 
 func testMemberLocal(t *testing.T, h *memberHub) {

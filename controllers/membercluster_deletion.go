@@ -31,7 +31,7 @@ func (r *MemberClusterReconciler) reconcileDeletion(ctx context.Context, m *mcnv
 		if waits != "" {
 			again := ctrl.Result{RequeueAfter: cleaningPause}
 			if state, ok := r.Fleet.State(m.Name); ok {
-				return again, r.writeStatus(ctx, m, state, waits)
+				return again, client.IgnoreNotFound(r.writeStatus(ctx, m, state, waits))
 			}
 			return again, nil
 		}

@@ -236,3 +236,31 @@ func checkAFormerlyManagedSourceIsLeftAlone(t *testing.T, f *fleetOfTest) {
 	})
 	f.waitMember("gcp", mcnv1alpha1.ConditionReady, mcnv1alpha1.ReasonReady, "")
 }
+
+// TestTheHubAsAMemberIsCleaned deletes a network and a MemberCluster of the hub itself, which has no Secret.
+func TestTheHubAsAMemberIsCleaned(t *testing.T) {
+	hub := cluster.ForTest(t, cluster.Options{Name: "hub", Calico: cluster.Native})
+	f := &fleetOfTest{t: t, cfg: hub, members: map[string]*cluster.Cluster{"local": hub}, clients: map[string]client.Client{}}
+	f.hub = f.client(hub)
+	f.clients["local"] = f.hub
+	access.InstallHub(t, hub)
+	access.Apply(t, hub, "local")
+	f.startOperator()
+	f.create(f.hub, &mcnv1alpha1.MemberCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: "local", Labels: map[string]string{"env": "test"}},
+		Spec: mcnv1alpha1.MemberClusterSpec{
+			Access: mcnv1alpha1.Access{Local: &mcnv1alpha1.LocalAccess{}}, PodNetwork: mcnv1alpha1.PodNetwork{CIDRs: []mcnv1alpha1.CIDR{podCIDR("local")}},
+		},
+	}, flatNetwork("net", nil))
+	f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
+	f.delete(f.member("local"))
+	f.waitGone("local")
+	if left := f.ours("local"); len(left) > 0 {
+		t.Errorf("the hub still holds %v", left)
+	}
+	f.delete(f.network("net"))
+	eventually(t, "network net to be gone", func() string { return f.gone("net") })
+	if left := f.leftovers(); len(left) > 0 {
+		t.Errorf("recorded is %v, want nothing", left)
+	}
+}
