@@ -103,8 +103,8 @@ func (l *Leftovers) load(ctx context.Context) error {
 	return nil
 }
 
-// Of returns what of ours is left over on a cluster. It is not to be changed.
-func (l *Leftovers) Of(clusterID string) clusterLeftovers {
+// of returns what of ours is left over on a cluster. It is not to be changed.
+func (l *Leftovers) of(clusterID string) clusterLeftovers {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.clusters[clusterID]
@@ -144,8 +144,8 @@ func (l *Leftovers) clear(c *clusterLeftovers) {
 	maps.DeleteFunc(c.Networks, func(_ string, n leftover) bool { return n.Owner == l.Owner })
 }
 
-// Change edits the records of some clusters and writes them; when it returns nil they are on the hub. errLeftoversFull says that there is no room.
-func (l *Leftovers) Change(ctx context.Context, edit map[string]func(*clusterLeftovers)) error {
+// change edits the records of some clusters and writes them; when it returns nil they are on the hub. errLeftoversFull says that there is no room.
+func (l *Leftovers) change(ctx context.Context, edit map[string]func(*clusterLeftovers)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var err error
@@ -153,7 +153,7 @@ func (l *Leftovers) Change(ctx context.Context, edit map[string]func(*clusterLef
 		if err = l.load(ctx); err != nil {
 			return err
 		}
-		if err = l.change(ctx, edit); err == nil || !stale(err) {
+		if err = l.write(ctx, edit); err == nil || !stale(err) {
 			return err
 		}
 		l.object = nil
@@ -166,7 +166,7 @@ func stale(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
 }
 
-func (l *Leftovers) change(ctx context.Context, edit map[string]func(*clusterLeftovers)) error {
+func (l *Leftovers) write(ctx context.Context, edit map[string]func(*clusterLeftovers)) error {
 	object, clusters := l.object.DeepCopy(), maps.Clone(l.clusters)
 	if object.Data == nil {
 		object.Data = map[string]string{}
@@ -197,11 +197,11 @@ func (l *Leftovers) change(ctx context.Context, edit map[string]func(*clusterLef
 	if now := size(object.Data); now > maxLeftovers && now > size(l.object.Data) {
 		return errLeftoversFull
 	}
-	write := func() error { return l.Client.Update(ctx, object, client.FieldOwner(mcnv1alpha1.FieldManager)) }
+	send := func() error { return l.Client.Update(ctx, object, client.FieldOwner(mcnv1alpha1.FieldManager)) }
 	if object.ResourceVersion == "" {
-		write = func() error { return l.Client.Create(ctx, object, client.FieldOwner(mcnv1alpha1.FieldManager)) }
+		send = func() error { return l.Client.Create(ctx, object, client.FieldOwner(mcnv1alpha1.FieldManager)) }
 	}
-	if err := write(); err != nil {
+	if err := send(); err != nil {
 		return fmt.Errorf("writing ConfigMap %s/%s, which says what has to be removed from clusters: %w", l.Namespace, leftoversName, err)
 	}
 	l.object, l.clusters = object, clusters

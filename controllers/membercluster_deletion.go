@@ -53,7 +53,7 @@ func (r *MemberClusterReconciler) clean(ctx context.Context, m *mcnv1alpha1.Memb
 	case m.Spec.DeletionPolicy == mcnv1alpha1.DeletionOrphan:
 		return "", r.forgetKept(ctx, m)
 	case m.Spec.Role == mcnv1alpha1.RoleSource:
-		if r.Leftovers.Of(m.Status.ClusterID).Kept == nil {
+		if r.Leftovers.of(m.Status.ClusterID).Kept == nil {
 			return "", nil
 		}
 		// It was Managed once, and as a Source it is not written to, not even to clean it.
@@ -91,7 +91,7 @@ func (r *MemberClusterReconciler) cleanNow(ctx context.Context, m *mcnv1alpha1.M
 	if !recordable(id) {
 		return "", nil
 	}
-	return "", r.Leftovers.Change(ctx, map[string]func(*clusterLeftovers){id: func(c *clusterLeftovers) { r.Leftovers.clear(c) }})
+	return "", r.Leftovers.change(ctx, map[string]func(*clusterLeftovers){id: func(c *clusterLeftovers) { r.Leftovers.clear(c) }})
 }
 
 // final are the reasons that do not pass while somebody waits.
@@ -124,7 +124,7 @@ func (r *MemberClusterReconciler) recordAll(ctx context.Context, m *mcnv1alpha1.
 			return "", nil
 		}
 	}
-	err = r.Leftovers.Change(ctx, map[string]func(*clusterLeftovers){id: func(c *clusterLeftovers) {
+	err = r.Leftovers.change(ctx, map[string]func(*clusterLeftovers){id: func(c *clusterLeftovers) {
 		r.Leftovers.clear(c)
 		note := r.Leftovers.note(r.now(), 0)
 		c.Member, c.All = m.Name, &note
@@ -137,10 +137,10 @@ func (r *MemberClusterReconciler) recordAll(ctx context.Context, m *mcnv1alpha1.
 
 // forgetKept forgets what a former role left, once the member is let go with all that it holds.
 func (r *MemberClusterReconciler) forgetKept(ctx context.Context, m *mcnv1alpha1.MemberCluster) error {
-	if r.Leftovers.Of(m.Status.ClusterID).Kept == nil {
+	if r.Leftovers.of(m.Status.ClusterID).Kept == nil {
 		return nil
 	}
-	return r.Leftovers.Change(ctx, map[string]func(*clusterLeftovers){m.Status.ClusterID: func(c *clusterLeftovers) { c.Kept = nil }})
+	return r.Leftovers.change(ctx, map[string]func(*clusterLeftovers){m.Status.ClusterID: func(c *clusterLeftovers) { c.Kept = nil }})
 }
 
 // sinceFirst tells how long ago something was first seen, by UID. Clocks of API servers are not asked.

@@ -127,7 +127,7 @@ func TestADeletedMemberSaysWhatItWaitsFor(t *testing.T) {
 			b := newBenchOfMembers(t, tc.state, leavingMember(nil))
 			b.fleet.err = tc.err
 			b.reconcileOne()
-			if got := b.message(mcnv1alpha1.ConditionReady); !strings.Contains(got, tc.want) || !b.Leftovers.Of("id").empty() {
+			if got := b.message(mcnv1alpha1.ConditionReady); !strings.Contains(got, tc.want) || !b.Leftovers.of("id").empty() {
 				t.Errorf("Ready says %q, want %q, and nothing recorded yet", got, tc.want)
 			}
 		})
@@ -166,13 +166,13 @@ func TestADeletedMemberGoesAndWhatIsLeftIsRecorded(t *testing.T) {
 			b := newBenchOfMembers(t, tc.state, leavingMember(tc.change), others...)
 			if tc.kept {
 				note := b.Leftovers.note(b.clock, 0)
-				requireNoError(t, b.Leftovers.Change(t.Context(), map[string]func(*clusterLeftovers){"id": func(c *clusterLeftovers) { c.Kept = &note }}))
+				requireNoError(t, b.Leftovers.change(t.Context(), map[string]func(*clusterLeftovers){"id": func(c *clusterLeftovers) { c.Kept = &note }}))
 			}
 			b.fleet.done = true
 			b.reconcileOne()
 			b.clock = b.clock.Add(tc.after)
 			b.reconcileOne()
-			left := b.Leftovers.Of("id")
+			left := b.Leftovers.of("id")
 			if b.one() != nil || (left.All != nil) != tc.wantAll || left.Kept != nil || b.fleet.cleaned != tc.cleaned {
 				t.Errorf("the object is %v, recorded %+v, cleaned %d times; want it gone, everything recorded: %v, cleaned %d times",
 					b.one(), left, b.fleet.cleaned, tc.wantAll, tc.cleaned)
@@ -205,7 +205,7 @@ func TestWhatNobodyLooksAfterIsTold(t *testing.T) {
 	requireNoError(t, b.Update(t.Context(), m))
 	requireNoError(t, b.Status().Update(t.Context(), m))
 	b.reconcileOne()
-	if got := b.message(mcnv1alpha1.ConditionReachable); !strings.Contains(got, "while the role was Managed stays") || b.Leftovers.Of("id").Kept == nil {
-		t.Errorf("Reachable says %q, and recorded is %+v; want what a former role left", got, b.Leftovers.Of("id"))
+	if got := b.message(mcnv1alpha1.ConditionReachable); !strings.Contains(got, "while the role was Managed stays") || b.Leftovers.of("id").Kept == nil {
+		t.Errorf("Reachable says %q, and recorded is %+v; want what a former role left", got, b.Leftovers.of("id"))
 	}
 }

@@ -21,7 +21,7 @@ func (r *MemberClusterReconciler) noteRole(ctx context.Context, m *mcnv1alpha1.M
 	if was == nil || was.Reason == string(mcnv1alpha1.ReasonRoleSource) {
 		return nil
 	}
-	return r.Leftovers.Change(ctx, map[string]func(*clusterLeftovers){m.Status.ClusterID: func(c *clusterLeftovers) {
+	return r.Leftovers.change(ctx, map[string]func(*clusterLeftovers){m.Status.ClusterID: func(c *clusterLeftovers) {
 		if c.Kept == nil {
 			note := r.Leftovers.note(r.now(), 0)
 			c.Member, c.Kept = m.Name, &note
@@ -31,7 +31,7 @@ func (r *MemberClusterReconciler) noteRole(ctx context.Context, m *mcnv1alpha1.M
 
 // unaccounted says what of ours stands on a member that nobody looks after: it is reported, and never removed without evidence that it is left over.
 func (r *MemberClusterReconciler) unaccounted(ctx context.Context, m *mcnv1alpha1.MemberCluster, state fleet.State) ([]string, error) {
-	left := r.Leftovers.Of(state.ClusterID)
+	left := r.Leftovers.of(state.ClusterID)
 	if m.Spec.Role == mcnv1alpha1.RoleSource {
 		if left.empty() {
 			return nil, nil

@@ -165,7 +165,7 @@ func TestDeletionWaitsForMembersThatTheFleetDoesNotKnowYet(t *testing.T) {
 	b.clock = b.clock.Add(b.Barrier + time.Second)
 	b.mustPass() // writes the status
 	b.mustPass()
-	if left := b.Leftovers.Of("id-gcp"); b.exists("net") || left.Networks["net"].Generation != 2 {
+	if left := b.Leftovers.of("id-gcp"); b.exists("net") || left.Networks["net"].Generation != 2 {
 		t.Errorf("exists: %v, leftovers: %+v; want the network gone, and gcp remembered", b.exists("net"), left)
 	}
 }

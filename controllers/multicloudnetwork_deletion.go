@@ -55,7 +55,7 @@ func (r *NetworkReconciler) recordLeft(ctx context.Context, s *scope, n *mcnv1al
 			c.Member, c.Networks[n.Name] = name, note
 		}
 	}
-	err := r.Leftovers.Change(ctx, edit)
+	err := r.Leftovers.change(ctx, edit)
 	if err == nil {
 		delete(r.memory.obstacles, n.Name)
 		return true
@@ -109,7 +109,7 @@ func (r *NetworkReconciler) remains(s *scope, n *mcnv1alpha1.MultiCloudNetwork) 
 func (r *NetworkReconciler) keepers(s *scope) []string {
 	var out []string
 	for name, m := range s.members {
-		if m.Spec.Role == mcnv1alpha1.RoleSource && r.Leftovers.Of(s.clusterID(name)).Kept != nil {
+		if m.Spec.Role == mcnv1alpha1.RoleSource && r.Leftovers.of(s.clusterID(name)).Kept != nil {
 			out = append(out, name)
 		}
 	}
@@ -127,7 +127,7 @@ func (r *NetworkReconciler) dropLeftovers(ctx context.Context, s *scope) error {
 	edit := map[string]func(*clusterLeftovers){}
 	for name, intent := range s.intents {
 		id := s.clusterID(name)
-		left, now := r.Leftovers.Of(id), s.statuses[name]
+		left, now := r.Leftovers.of(id), s.statuses[name]
 		if left.empty() || intent.Frozen {
 			continue
 		}
@@ -149,5 +149,5 @@ func (r *NetworkReconciler) dropLeftovers(ctx context.Context, s *scope) error {
 	if len(edit) == 0 {
 		return nil
 	}
-	return r.Leftovers.Change(ctx, edit)
+	return r.Leftovers.change(ctx, edit)
 }

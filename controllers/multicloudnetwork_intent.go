@@ -19,7 +19,7 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 		object := s.members[m.Name]
 		shared, warnings := s.compiler.Shared(m.Name)
 		s.warnings[m.Name] = warnings
-		left := r.Leftovers.Of(s.clusterID(m.Name))
+		left := r.Leftovers.of(s.clusterID(m.Name))
 		intents[m.Name] = member.Intent{
 			UID:      string(object.UID),
 			Held:     object.Spec.Updates == mcnv1alpha1.UpdatesHeld,

@@ -212,7 +212,7 @@ func TestANetworkThatExistsAgainRulesOverLeftovers(t *testing.T) {
 	if got := b.fleet.intents["gcp"].Networks["net"]; !got.Deleted {
 		t.Errorf("gcp is to have %+v, want the former network removed", got)
 	}
-	if aws, gcp := b.Leftovers.Of("id-aws"), b.Leftovers.Of("id-gcp"); !aws.empty() || gcp.Networks["net"].Generation != 2 {
+	if aws, gcp := b.Leftovers.of("id-aws"), b.Leftovers.of("id-gcp"); !aws.empty() || gcp.Networks["net"].Generation != 2 {
 		t.Errorf("recorded are %+v on aws and %+v on gcp, want gcp alone", aws, gcp)
 	}
 }
@@ -251,7 +251,7 @@ func TestEverythingUnknownIsReclaimedOfAMemberThatWasDeregistered(t *testing.T) 
 	b.connect("aws")
 	all := b.Leftovers.note(b.clock, 0)
 	edit := map[string]func(*clusterLeftovers){"id-aws": func(c *clusterLeftovers) { c.All = &all }}
-	if err := b.Leftovers.Change(t.Context(), edit); err != nil {
+	if err := b.Leftovers.change(t.Context(), edit); err != nil {
 		t.Fatal(err)
 	}
 	b.start(b.Client)
@@ -262,8 +262,8 @@ func TestEverythingUnknownIsReclaimedOfAMemberThatWasDeregistered(t *testing.T) 
 	b.fleet.statuses["aws"] = member.Status{Connected: true, Reclaimed: "id-aws"}
 	b.mustPass()
 	b.mustPass()
-	if got := b.fleet.intents["aws"]; got.Reclaim != "" || !b.Leftovers.Of("id-aws").empty() {
-		t.Errorf("after that the intent is %+v and recorded is %+v", got, b.Leftovers.Of("id-aws"))
+	if got := b.fleet.intents["aws"]; got.Reclaim != "" || !b.Leftovers.of("id-aws").empty() {
+		t.Errorf("after that the intent is %+v and recorded is %+v", got, b.Leftovers.of("id-aws"))
 	}
 }
 
@@ -273,12 +273,12 @@ func TestRecordsOfAnotherOwnerAreLeftAlone(t *testing.T) {
 	foreign := &Leftovers{Client: b.Client, Reader: b.Client, Namespace: b.Namespace, Owner: "another"}
 	note := foreign.note(b.clock, 0)
 	edit := map[string]func(*clusterLeftovers){"id-aws": func(c *clusterLeftovers) { c.All, c.Networks["net"] = &note, note }}
-	if err := foreign.Change(t.Context(), edit); err != nil {
+	if err := foreign.change(t.Context(), edit); err != nil {
 		t.Fatal(err)
 	}
 	b.start(b.Client)
 	b.mustPass()
-	if got := b.fleet.intents["aws"]; got.Reclaim != "" || len(got.Networks) > 0 || foreign.Of("id-aws").All == nil {
+	if got := b.fleet.intents["aws"]; got.Reclaim != "" || len(got.Networks) > 0 || foreign.of("id-aws").All == nil {
 		t.Errorf("the intent is %+v, want nothing done on another's word", got)
 	}
 }
