@@ -40,7 +40,7 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 	workers := member.NewManager(member.Options{
 		OwnerID: opts.Settings.OwnerID,
 		Connect: func(name string) (member.Connection, bool) {
-			c, ok := members.Connection(name)
+			c, ok := members.Writable(name)
 			if !ok {
 				return member.Connection{}, false
 			}

@@ -45,9 +45,11 @@ func TestManagedAccountIsThatOfTheManifests(t *testing.T) {
 		"serviceaccount/multicloud-network-member in multicloud-network-system",
 		"clusterrole.rbac.authorization.k8s.io/multicloud-network-member",
 		"role.rbac.authorization.k8s.io/multicloud-network-member in kube-system",
+		"role.rbac.authorization.k8s.io/multicloud-network-member in default",
 		"role.rbac.authorization.k8s.io/multicloud-network-member in multicloud-network-system",
 		"clusterrolebinding.rbac.authorization.k8s.io/multicloud-network-member",
 		"rolebinding.rbac.authorization.k8s.io/multicloud-network-member in kube-system",
+		"rolebinding.rbac.authorization.k8s.io/multicloud-network-member in default",
 		"rolebinding.rbac.authorization.k8s.io/multicloud-network-member in multicloud-network-system",
 	}
 	if !slices.Equal(objects, want) {
@@ -95,8 +97,10 @@ func TestLocalAccountIsThatOfTheManifests(t *testing.T) {
 	want := []string{
 		"clusterrole.rbac.authorization.k8s.io/multicloud-network-member-local",
 		"role.rbac.authorization.k8s.io/multicloud-network-member-local in kube-system",
+		"role.rbac.authorization.k8s.io/multicloud-network-member-local in default",
 		"clusterrolebinding.rbac.authorization.k8s.io/multicloud-network-member-local",
 		"rolebinding.rbac.authorization.k8s.io/multicloud-network-member-local in kube-system",
+		"rolebinding.rbac.authorization.k8s.io/multicloud-network-member-local in default",
 	}
 	if !slices.Equal(objects, want) {
 		t.Errorf("the account is %q, want %q", objects, want)

@@ -184,6 +184,9 @@ func (f *Fleet) registerLocked(object *mcnv1alpha1.MemberCluster) (m *member, ch
 		m.pinned = object.Spec.ClusterID
 	}
 	m.state.Generation, m.state.ClusterID = object.Generation, m.pinned
+	if changed && m.state.Reachable {
+		m.state.Problems = m.problems() // the spec may name the pod CIDRs now
+	}
 	if fresh {
 		f.preferLocked(m)
 	}
@@ -279,6 +282,16 @@ func (f *Fleet) Connection(name string) (*Connection, bool) {
 	return m.conn, true
 }
 
+// Writable returns the way to a member that is reachable and whose Calico may be written to: not while its datastore is not ready, as in a migration, where
+// what is written is lost or stops the migration.
+func (f *Fleet) Writable(name string) (*Connection, bool) {
+	conn, ok := f.Connection(name)
+	if state, _ := f.State(name); !ok || state.CalicoReason == mcnv1alpha1.ReasonDatastoreNotReady {
+		return nil, false
+	}
+	return conn, true
+}
+
 // Snapshot returns what is known of all members, sorted by name. It is immutable and shared: callers change nothing in it.
 func (f *Fleet) Snapshot() snapshot.Fleet {
 	f.mu.Lock()
@@ -301,6 +314,15 @@ func (m *member) compose() snapshot.Member {
 	out.Role, out.Domain, out.SourceNAT = spec.Role, spec.PodNetwork.Domain, spec.PodNetwork.SourceNAT
 	if len(spec.PodNetwork.CIDRs) > 0 {
 		out.PodCIDRs = prefixes(spec.PodNetwork.CIDRs)
+	}
+	return out
+}
+
+// problems are what could not be read of a cluster that is in sight, and what is wrong with where its pods' addresses are.
+func (m *member) problems() []string {
+	out, known := m.facts.Problems, m.compose()
+	if problem := gather.PodCIDRProblem(&known); problem != "" {
+		out = append(slices.Clone(out), problem)
 	}
 	return out
 }

@@ -34,7 +34,7 @@ type State struct {
 	CalicoMessage string
 	// OwnPools is the number of IP pools of ours on the member.
 	OwnPools int
-	// Problems name the kinds that cannot be read, and why.
+	// Problems name the kinds that cannot be read, and why, and what is wrong with the pod CIDRs.
 	Problems []string
 }
 

@@ -81,15 +81,15 @@ func (w *view) start(ctx context.Context) error {
 		HTTPClient: w.conn.watching, Scheme: w.conn.scheme, Mapper: mapper,
 		DefaultTransform: gather.Strip, ReaderFailOnMissingInformer: true, NewInformer: w.newInformer,
 	}
-	daemonSets := &unstructured.Unstructured{}
-	daemonSets.SetGroupVersionKind(gather.DaemonSets.GroupVersionKind)
+	daemonSets, endpointSlices := objectFor(gather.DaemonSets), objectFor(gather.EndpointSlices)
 	var err error
 	w.cluster, err = cluster.New(w.conn.watchCfg, func(o *cluster.Options) {
 		o.Scheme, o.HTTPClient, o.Logger = w.conn.scheme, w.conn.watching, w.conn.log
 		o.MapperProvider = mapperOf(w.conn.client)
 		o.Cache = options
 		o.Cache.ByObject = map[client.Object]cache.ByObject{
-			daemonSets: {Namespaces: map[string]cache.Config{gather.DaemonSets.Namespace: {}}},
+			daemonSets:     {Namespaces: map[string]cache.Config{gather.DaemonSets.Namespace: {}}},
+			endpointSlices: {Namespaces: map[string]cache.Config{gather.EndpointSlices.Namespace: {}}},
 		}
 	})
 	if err != nil {
@@ -163,10 +163,7 @@ func (w *view) cacheFor(k gather.Kind) cache.Cache {
 
 // unwatched returns the kinds that the cluster may have come to serve.
 func (w *view) unwatched() []gather.Kind {
-	kinds := append(gather.BaseKinds(), gather.CalicoKinds(w.gatherer.API())...)
-	if w.gatherer.HasInstallation() {
-		kinds = append(kinds, gather.Installations)
-	}
+	kinds := slices.Concat(gather.BaseKinds(), gather.CalicoKinds(w.gatherer.API()), w.gatherer.Optional())
 	return slices.DeleteFunc(kinds, func(k gather.Kind) bool { return w.informers[k] != nil })
 }
 
@@ -204,7 +201,7 @@ func (w *view) complete(ctx context.Context) bool {
 	// What serves Calico's API stands in what has just been listed.
 	w.gatherer.Read(ctx, gather.CRDs, gather.APIServices)
 	w.look(ctx)
-	for _, k := range gather.CalicoKinds(w.gatherer.API()) {
+	for _, k := range slices.Concat(gather.CalicoKinds(w.gatherer.API()), w.gatherer.Optional()) {
 		if !w.synced(k) && !late && !w.hasProblem(k) {
 			return false
 		}
@@ -317,7 +314,7 @@ func (w *view) Get(context.Context, client.ObjectKey, client.Object, ...client.G
 // allKinds are the kinds that may be watched.
 var allKinds = sync.OnceValue(func() []gather.Kind {
 	return slices.Concat(gather.BaseKinds(), gather.CalicoKinds(mcnv1alpha1.CalicoAPINative), gather.CalicoKinds(mcnv1alpha1.CalicoAPIStorageOnly),
-		[]gather.Kind{gather.Installations})
+		gather.OptionalKinds())
 })
 
 func objectFor(k gather.Kind) client.Object {

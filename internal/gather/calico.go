@@ -1,7 +1,6 @@
 package gather
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -124,63 +123,6 @@ func Pools(pools []unstructured.Unstructured) (others []snapshot.Pool, ours int)
 	return others, ours
 }
 
-// CalicoHealth is whether Calico takes policies, and why not.
-type CalicoHealth struct {
-	Ready   bool
-	Reason  mcnv1alpha1.Reason
-	Message string
-}
-
-// calicoHealth judges Calico's API form, its APIService and its datastore. A nil info means that ClusterInformation could not be read, for the
-// reason that problem gives.
-func calicoHealth(api mcnv1alpha1.CalicoAPI, apiServices, info []unstructured.Unstructured, problem string) CalicoHealth {
-	switch api {
-	case mcnv1alpha1.CalicoAPINone:
-		return CalicoHealth{Reason: mcnv1alpha1.ReasonCalicoNotInstalled, Message: "the cluster has no Calico API; install Calico, or set spec.role to Source"}
-	case mcnv1alpha1.CalicoAPIStorageOnly:
-		return CalicoHealth{Reason: mcnv1alpha1.ReasonCalicoAPIUnavailable,
-			Message: "only " + calicoStorageGroup + "/v1 is served, which nobody but Calico may write; install Calico's API server, or, from v3.32, the native v3 CRDs"}
-	case "":
-		return CalicoHealth{Reason: mcnv1alpha1.ReasonConnecting, Message: "what serves Calico's API is not known yet"}
-	}
-	for i := range apiServices {
-		if apiServices[i].GetName() == "v3."+calicoGroup {
-			if ok, message := available(&apiServices[i]); !ok {
-				return CalicoHealth{Reason: mcnv1alpha1.ReasonCalicoAPIUnavailable, Message: "APIService v3." + calicoGroup + " is not available: " + message}
-			}
-		}
-	}
-	if info == nil {
-		if problem == "" {
-			return CalicoHealth{Reason: mcnv1alpha1.ReasonConnecting, Message: "ClusterInformation/default has not been read yet"}
-		}
-		return CalicoHealth{Reason: mcnv1alpha1.ReasonCalicoAPIUnavailable, Message: problem}
-	}
-	config := findDefault(info)
-	if config == nil {
-		return CalicoHealth{Reason: mcnv1alpha1.ReasonDatastoreNotReady, Message: "ClusterInformation/default is missing; calico-node creates it when it starts"}
-	}
-	if ready, _, _ := unstructured.NestedBool(config.Object, "spec", "datastoreReady"); !ready {
-		return CalicoHealth{Reason: mcnv1alpha1.ReasonDatastoreNotReady,
-			Message: "ClusterInformation/default has spec.datastoreReady other than true; wait for the migration to end, or set it"}
-	}
-	return CalicoHealth{Ready: true, Reason: mcnv1alpha1.ReasonCalicoReady, Message: fmt.Sprintf("projectcalico.org/v3 is served (%s) and the datastore is ready", api)}
-}
-
-// available reads an APIService's condition; one that has none yet is not called unavailable.
-func available(apiService *unstructured.Unstructured) (bool, string) {
-	conditions, _, _ := unstructured.NestedSlice(apiService.Object, "status", "conditions")
-	for _, c := range conditions {
-		fields, ok := c.(map[string]any)
-		if ok && fields["type"] == "Available" && fields["status"] == "False" {
-			// The condition's message holds addresses and times that change; its reason does not.
-			reason, _ := fields["reason"].(string)
-			return false, reason
-		}
-	}
-	return true, ""
-}
-
 // CalicoVersion is what ClusterInformation, or else the Installation, says.
 func CalicoVersion(info, installations []unstructured.Unstructured) string {
 	if config := findDefault(info); config != nil {
@@ -205,12 +147,17 @@ func findDefault(objects []unstructured.Unstructured) *unstructured.Unstructured
 	return nil
 }
 
-// PodCIDRs discovers where pod addresses come from: the cluster's own pools, whether enabled or not, and the nodes' prefixes where another plugin than
-// Calico assigns addresses or there are no pools.
+// subnetCNIs are the plugins that give pods addresses of the cloud's own subnets. Neither pools nor nodes tell which those are.
+var subnetCNIs = map[string]bool{CNIAmazonVPC: true, CNIAzureVNET: true}
+
+// discoverPodCIDRs discovers where pod addresses come from: the cluster's own pools, whether enabled or not, and the nodes' prefixes where another plugin than
+// Calico assigns addresses or there are no pools. Pools say nothing where the cloud assigns them.
 func discoverPodCIDRs(m *snapshot.Member, nodes []corev1.Node) {
 	m.PodCIDRs = nil
-	for _, pool := range m.Pools {
-		m.PodCIDRs = append(m.PodCIDRs, pool.CIDR)
+	if !subnetCNIs[m.Calico.CNI] {
+		for _, pool := range m.Pools {
+			m.PodCIDRs = append(m.PodCIDRs, pool.CIDR)
+		}
 	}
 	if m.Calico.CNI != mcnv1alpha1.CNICalico || len(m.Pools) == 0 {
 		m.PodCIDRs = append(m.PodCIDRs, NodePodCIDRs(nodes)...)

@@ -252,6 +252,7 @@ func TestCalicoHealth(t *testing.T) {
 		api           mcnv1alpha1.CalicoAPI
 		apiServices   string
 		info, problem string
+		migrations    string
 		unread        bool
 		want          mcnv1alpha1.Reason
 	}{
@@ -264,6 +265,10 @@ func TestCalicoHealth(t *testing.T) {
 		"no information":    {api: mcnv1alpha1.CalicoAPINative, want: mcnv1alpha1.ReasonDatastoreNotReady},
 		"not read yet":      {api: mcnv1alpha1.CalicoAPINative, unread: true, want: mcnv1alpha1.ReasonConnecting},
 		"forbidden":         {api: mcnv1alpha1.CalicoAPINative, unread: true, problem: "cannot list", want: mcnv1alpha1.ReasonCalicoAPIUnavailable},
+		"migrating":         {api: mcnv1alpha1.CalicoAPIAggregated, apiServices: down, info: ready, migrations: "status: {phase: Migrating}\n", want: mcnv1alpha1.ReasonDatastoreNotReady},
+		"about to migrate":  {api: mcnv1alpha1.CalicoAPIAggregated, info: ready, migrations: "metadata: {name: m}\n", want: mcnv1alpha1.ReasonDatastoreNotReady},
+		"migrated":          {api: mcnv1alpha1.CalicoAPINative, info: ready, migrations: "status: {phase: Complete}\n", want: mcnv1alpha1.ReasonCalicoReady},
+		"nonsense phase":    {api: mcnv1alpha1.CalicoAPINative, info: ready, migrations: "status: {phase: [1]}\n", want: mcnv1alpha1.ReasonDatastoreNotReady},
 		"unknown form":      {unread: true, want: mcnv1alpha1.ReasonConnecting},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -271,7 +276,7 @@ func TestCalicoHealth(t *testing.T) {
 			if tc.unread {
 				info = nil
 			}
-			got := calicoHealth(tc.api, objects(t, tc.apiServices), info, tc.problem)
+			got := calicoHealth(calicoFacts{api: tc.api, apiServices: objects(t, tc.apiServices), info: info, problem: tc.problem, migrations: objects(t, tc.migrations)})
 			if got.Reason != tc.want || got.Ready != (tc.want == mcnv1alpha1.ReasonCalicoReady) || got.Message == "" {
 				t.Errorf("got %+v, want %s", got, tc.want)
 			}

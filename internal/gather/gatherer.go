@@ -145,9 +145,17 @@ func (g *Gatherer) API() mcnv1alpha1.CalicoAPI {
 	return g.facts.Member.Calico.API
 }
 
-// HasInstallation says whether the Tigera operator's kind Installation is served.
-func (g *Gatherer) HasInstallation() bool {
-	return slices.ContainsFunc(g.others[CRDs], func(crd unstructured.Unstructured) bool { return crd.GetName() == "installations."+operatorGroup })
+// Optional returns those of OptionalKinds that are served, as far as CRDs tell: the Tigera operator's Installation, and Calico's DatastoreMigration.
+func (g *Gatherer) Optional() (out []Kind) {
+	for _, crd := range g.others[CRDs] {
+		switch crd.GetName() {
+		case "installations." + operatorGroup:
+			out = append(out, Installations)
+		case migrations.GroupResource():
+			out = append(out, migrationKind(&crd))
+		}
+	}
+	return out
 }
 
 // Facts converts what was read. Of kinds that were never read it repeats what was known before.
@@ -159,6 +167,10 @@ func (g *Gatherer) Facts() Facts {
 	m.Namespaces = NamespaceSection(g.namespaces)
 	m.DNS = DNS(g.services)
 	m.APIBackends = g.apiBackends()
+	m.APIServer, m.APIServerEndpoints = APIServer(g.services), last.APIServerEndpoints
+	if g.have(EndpointSlices) {
+		m.APIServerEndpoints = APIServerEndpoints(g.others[EndpointSlices])
+	}
 	ownPools := g.calico(&m)
 	m.Sets, m.Policies = last.Sets, last.Policies
 	if g.have(GlobalNetworkSets, NetworkSets) {
@@ -174,7 +186,10 @@ func (g *Gatherer) Facts() Facts {
 	}
 	g.facts = Facts{
 		Member: m, OwnPools: ownPools, Problems: g.problemList(),
-		Health: calicoHealth(m.Calico.API, g.others[APIServices], g.others[ClusterInformations], g.problems[ClusterInformations]),
+		Health: calicoHealth(calicoFacts{
+			api: m.Calico.API, apiServices: g.others[APIServices], info: g.others[ClusterInformations], problem: g.problems[ClusterInformations],
+			migrations: slices.Concat(g.others[migrations], g.others[migrationsBeta]),
+		}),
 	}
 	return g.facts
 }
@@ -262,9 +277,7 @@ func Cluster(ctx context.Context, reader client.Reader) (Facts, error) {
 		}
 	}
 	g.Read(ctx, CalicoKinds(g.API())...)
-	if g.HasInstallation() {
-		g.Read(ctx, Installations)
-	}
+	g.Read(ctx, g.Optional()...)
 	return g.Facts(), nil
 }
 

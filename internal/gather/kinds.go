@@ -46,6 +46,7 @@ const (
 	calicoGroup        = "projectcalico.org"
 	calicoStorageGroup = "crd.projectcalico.org"
 	operatorGroup      = "operator.tigera.io"
+	migrationGroup     = "migration.projectcalico.org"
 )
 
 // The kinds that are read.
@@ -60,6 +61,7 @@ var (
 	CRDs               = kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
 	APIServices        = kind("apiregistration.k8s.io", "v1", "APIService", "apiservices")
 	DaemonSets         = inNamespace(kind("apps", "v1", "DaemonSet", "daemonsets"), "kube-system")
+	EndpointSlices     = inNamespace(kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"), "default")
 	Installations      = kind(operatorGroup, "v1", "Installation", "installations")
 
 	ClusterInformations   = kind(calicoGroup, "v3", "ClusterInformation", "clusterinformations")
@@ -69,6 +71,10 @@ var (
 	NetworkSets           = foreign("NetworkSet")
 	GlobalNetworkPolicies = foreign("GlobalNetworkPolicy")
 	NetworkPolicies       = foreign("NetworkPolicy")
+
+	// Calico v3.32 serves the older version, v3.33 the newer one.
+	migrations     = kind(migrationGroup, "v1", "DatastoreMigration", "datastoremigrations")
+	migrationsBeta = kind(migrationGroup, "v1beta1", "DatastoreMigration", "datastoremigrations")
 
 	storedClusterInformations = inStorage(ClusterInformations)
 	storedFelixConfigurations = inStorage(FelixConfigurations)
@@ -87,8 +93,11 @@ func inStorage(k Kind) Kind {
 
 // BaseKinds are the kinds that every cluster serves.
 func BaseKinds() []Kind {
-	return []Kind{Pods, Namespaces, Nodes, Services, ValidatingWebhooks, MutatingWebhooks, CRDs, APIServices, DaemonSets}
+	return []Kind{Pods, Namespaces, Nodes, Services, ValidatingWebhooks, MutatingWebhooks, CRDs, APIServices, DaemonSets, EndpointSlices}
 }
+
+// OptionalKinds are the further kinds that a cluster serves where something is installed that has them.
+func OptionalKinds() []Kind { return []Kind{Installations, migrations, migrationsBeta} }
 
 // CalicoKinds are the further kinds that a cluster serves with this form of Calico's API.
 func CalicoKinds(api mcnv1alpha1.CalicoAPI) []Kind {

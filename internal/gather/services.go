@@ -6,7 +6,9 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"multicloud.network/operator/internal/snapshot"
@@ -28,6 +30,44 @@ func DNS(services []corev1.Service) []snapshot.Service {
 		}
 	}
 	return sortServices(out)
+}
+
+// APIServer returns the Service by which pods reach their API server; the zero value if there is none.
+func APIServer(services []corev1.Service) snapshot.Service {
+	for i := range services {
+		if services[i].Namespace == "default" && services[i].Name == "kubernetes" {
+			return service(&services[i], services[i].Spec.Ports)
+		}
+	}
+	return snapshot.Service{}
+}
+
+// APIServerEndpoints returns where that Service leads, sorted: policy sees these addresses and ports, not the Service's.
+func APIServerEndpoints(endpointSlices []unstructured.Unstructured) []netip.AddrPort {
+	var out []netip.AddrPort
+	for i := range endpointSlices {
+		if endpointSlices[i].GetLabels()[discoveryv1.LabelServiceName] != "kubernetes" {
+			continue
+		}
+		var slice discoveryv1.EndpointSlice
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(endpointSlices[i].Object, &slice); err != nil {
+			continue // of another shape than the API has: nothing to learn from it
+		}
+		for _, port := range slice.Ports {
+			if port.Port == nil || *port.Port < 1 || *port.Port > 65535 {
+				continue
+			}
+			for _, endpoint := range slice.Endpoints {
+				for _, address := range endpoint.Addresses {
+					for _, addr := range appendAddress(nil, address) {
+						out = append(out, netip.AddrPortFrom(addr, uint16(*port.Port)))
+					}
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, netip.AddrPort.Compare)
+	return slices.Compact(out)
 }
 
 // backendRef is a Service's port that the API server calls.

@@ -76,6 +76,9 @@ func stripUnstructured(in *unstructured.Unstructured) *unstructured.Unstructured
 				spec[key] = value
 			}
 		}
+		if in.GetName() == migrations.GroupResource() {
+			spec["versions"] = strippedVersions(in)
+		}
 		in.Object["spec"] = spec
 		delete(in.Object, "status")
 	case DaemonSets.Kind, GlobalNetworkSets.Kind, NetworkSets.Kind:
@@ -87,6 +90,19 @@ func stripUnstructured(in *unstructured.Unstructured) *unstructured.Unstructured
 		}
 	}
 	return in
+}
+
+// strippedVersions keeps of a CRD's versions the names, and which are served.
+func strippedVersions(crd *unstructured.Unstructured) []any {
+	versions, _, _ := unstructured.NestedFieldNoCopy(crd.Object, "spec", "versions")
+	list, _ := versions.([]any)
+	out := make([]any, 0, len(list))
+	for _, version := range list {
+		if fields, ok := version.(map[string]any); ok {
+			out = append(out, map[string]any{"name": fields["name"], "served": fields["served"]})
+		}
+	}
+	return out
 }
 
 // isOurs says whether an object carries an owner label; whose operator's does not matter here: none of them is the cluster's own.

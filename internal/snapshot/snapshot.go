@@ -47,6 +47,10 @@ type Member struct {
 	NodeAddresses []netip.Addr `json:"nodeAddresses,omitempty"`
 	// DNS are the Services that resolve names for pods.
 	DNS []Service `json:"dns,omitempty"`
+	// APIServer is the Service default/kubernetes, and APIServerEndpoints where it leads: the addresses that policy sees. The guard needs neither, because Calico
+	// follows that Service by itself; who judges policy does.
+	APIServer          Service          `json:"apiServer,omitzero"`
+	APIServerEndpoints []netip.AddrPort `json:"apiServerEndpoints,omitempty"`
 	// APIBackends are the Services that the API server itself calls: admission webhooks, conversion webhooks, aggregated APIs.
 	APIBackends []Service `json:"apiBackends,omitempty"`
 	// Pools are the IP pools that are not ours.

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +71,8 @@ func testFleetSeesCalico(t *testing.T, on *cluster.Cluster, form mcnv1alpha1.Cal
 	}
 	g.Eventually(seen, patience).Should(gomega.And(gomega.HaveField("Sets", gomega.BeEmpty()), gomega.HaveField("Policies", gomega.BeEmpty())))
 
+	testFleetMigration(t, on, f)
+
 	// calico-apiserver lets nobody change ClusterInformation; Calico itself does it in the storage form.
 	info := &unstructured.Unstructured{}
 	info.SetAPIVersion("projectcalico.org/v3")
@@ -82,6 +85,48 @@ func testFleetSeesCalico(t *testing.T, on *cluster.Cluster, form mcnv1alpha1.Cal
 	must(t, c.Update(ctx, info))
 	g.Eventually(func() mcnv1alpha1.Reason { s, _ := f.State("m"); return s.CalicoReason }, patience).Should(gomega.Equal(mcnv1alpha1.ReasonDatastoreNotReady))
 
+	_, writable := f.Writable("m")
+	g.Expect(writable).To(gomega.BeFalse(), "nothing is written meanwhile")
+
 	changes := f.Subscribe()
 	g.Consistently(changes, time.Second).ShouldNot(gomega.Receive(), "a quiet member signals nothing")
+}
+
+// testFleetMigration serves Calico's DatastoreMigration, and lets one begin and end.
+func testFleetMigration(t *testing.T, on *cluster.Cluster, f *fleet.Fleet) {
+	g, ctx := gomega.NewWithT(t), t.Context()
+	apply := func(text string, args ...string) {
+		t.Helper()
+		_, err := on.KubectlInput(ctx, strings.NewReader(text), append([]string{"apply", "-f", "-"}, args...)...)
+		must(t, err)
+	}
+	apply(`apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: datastoremigrations.migration.projectcalico.org, annotations: {api-approved.kubernetes.io: unapproved}}
+spec:
+  group: migration.projectcalico.org
+  names: {kind: DatastoreMigration, plural: datastoremigrations}
+  scope: Cluster
+  versions:
+  - name: v1beta1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+`)
+	migration := func(phase string) string {
+		return "apiVersion: migration.projectcalico.org/v1beta1\nkind: DatastoreMigration\nmetadata: {name: m}\nstatus: {phase: " + phase + "}\n"
+	}
+	g.Eventually(func() error {
+		_, err := on.KubectlInput(ctx, strings.NewReader(migration("Migrating")), "apply", "-f", "-")
+		return err
+	}, patience).Should(gomega.Succeed())
+	calico := func() string { s, _ := f.State("m"); return string(s.CalicoReason) + " " + s.CalicoMessage }
+	g.Eventually(calico, patience).Should(gomega.HavePrefix("DatastoreNotReady Calico's datastore is being migrated (DatastoreMigration, phase Migrating)"))
+	_, reachable := f.Connection("m")
+	_, writable := f.Writable("m")
+	g.Expect([]bool{reachable, writable}).To(gomega.Equal([]bool{true, false}), "nothing is written meanwhile")
+	apply(migration("Complete"))
+	g.Eventually(calico, patience).Should(gomega.HavePrefix("CalicoReady "))
+	_, writable = f.Writable("m")
+	g.Expect(writable).To(gomega.BeTrue())
 }

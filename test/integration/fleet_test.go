@@ -233,6 +233,8 @@ func testFleetView(t *testing.T, native *cluster.Cluster, c client.Client) {
 	g.Expect(m.KubernetesVersion).To(gomega.HavePrefix("v1."))
 	g.Expect(m.PodCIDRs).To(gomega.HaveLen(1))
 	g.Expect(m.DNS).To(gomega.HaveLen(1))
+	g.Expect(m.APIServer.ClusterIPs).To(gomega.HaveLen(1))
+	g.Expect(m.APIServerEndpoints).To(gomega.HaveLen(1))
 	g.Eventually(func() fleet.State { s, _ := f.State("m"); return s }, patience).Should(gomega.And(
 		gomega.HaveField("CalicoReady", true), gomega.HaveField("Problems", gomega.BeEmpty()), gomega.HaveField("StaleSince", gomega.BeNil())))
 	conn, ok := f.Connection("m")
