@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,7 +56,7 @@ func (c *Cluster) Apply(ctx context.Context, want *unstructured.Unstructured) (O
 	if Owner(want) != c.owner {
 		return "", nil, fmt.Errorf("%s %q: %w", key.Kind, key.Name, ErrNotOwned)
 	}
-	live, err := c.get(ctx, key)
+	live, others, err := c.get(ctx, key)
 	if apierrors.IsNotFound(err) {
 		out, err := c.create(ctx, want)
 		return Created, out, err
@@ -64,7 +65,7 @@ func (c *Cluster) Apply(ctx context.Context, want *unstructured.Unstructured) (O
 		return "", nil, describe("reading", key, err)
 	}
 	if Owner(live) != c.owner {
-		return "", nil, &OwnershipConflictError{Key: key, Owner: Owner(live)}
+		return "", nil, &OwnershipConflictError{Key: key, Owner: Owner(live), Managers: others}
 	}
 	if Equal(live, want) {
 		return Unchanged, live, nil
@@ -73,7 +74,7 @@ func (c *Cluster) Apply(ctx context.Context, want *unstructured.Unstructured) (O
 	// An object that was replaced by somebody else's since we read it must not be taken over.
 	send.SetUID(live.GetUID())
 	send.SetResourceVersion(live.GetResourceVersion())
-	if key.Kind == KindSet && onlySpecDiffers(live, want) {
+	if key.Kind == KindSet {
 		now, err := c.reset(ctx, live, want)
 		return Updated, now, err
 	}
@@ -87,19 +88,29 @@ func (c *Cluster) Apply(ctx context.Context, want *unstructured.Unstructured) (O
 	return Updated, now, err
 }
 
-// onlySpecDiffers tells of an object that somebody else changed, as opposed to one that is to have another content: that has another hash.
-func onlySpecDiffers(live, want *unstructured.Unstructured) bool {
-	return coversStrings(live.GetLabels(), want.GetLabels()) && coversStrings(live.GetAnnotations(), want.GetAnnotations())
-}
-
-// reset replaces the spec of an object of ours where server-side apply did not bring it to the wanted one: in lists that are sets, as Calico's are from
-// v3.32, it leaves items that somebody else added, and an address too many in a set is an opening.
+// reset brings an object of ours to exactly the wanted spec, labels and annotations, where server-side apply does not: in lists that are sets, as those of
+// addresses are from Calico v3.32 on, it leaves items that it did not put there itself, and an address too many in a set is an opening.
 func (c *Cluster) reset(ctx context.Context, live, want *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	key := KeyOf(want)
-	patch, err := json.Marshal([]map[string]any{
-		{"op": "test", "path": "/metadata/resourceVersion", "value": live.GetResourceVersion()},
-		{"op": "replace", "path": "/spec", "value": want.Object["spec"]},
-	})
+	metadata := map[string]any{"resourceVersion": live.GetResourceVersion(), "uid": string(live.GetUID())}
+	if labels := want.GetLabels(); len(labels) > 0 {
+		metadata["labels"] = labels
+	}
+	if annotations := want.GetAnnotations(); len(annotations) > 0 {
+		metadata["annotations"] = annotations
+	}
+	spec := map[string]any{}
+	if wanted, ok := want.Object["spec"].(map[string]any); ok {
+		spec = maps.Clone(wanted)
+	}
+	if had, ok := live.Object["spec"].(map[string]any); ok {
+		for name := range had {
+			if _, ok := spec[name]; !ok {
+				spec[name] = nil // a merge patch removes what is null
+			}
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": metadata, "spec": spec})
 	if err != nil {
 		return nil, describe("resetting", key, err)
 	}
@@ -108,7 +119,7 @@ func (c *Cluster) reset(ctx context.Context, live, want *unstructured.Unstructur
 		opts = append(opts, client.DryRunAll)
 	}
 	out := live.DeepCopy()
-	if err := c.client.Patch(ctx, out, client.RawPatch(types.JSONPatchType, patch), opts...); err != nil {
+	if err := c.client.Patch(ctx, out, client.RawPatch(types.MergePatchType, patch), opts...); err != nil {
 		return nil, describe("resetting", key, err)
 	}
 	out.SetManagedFields(nil)
@@ -175,26 +186,29 @@ func (c *Cluster) List(ctx context.Context, kinds ...string) (Listing, error) {
 	return out, nil
 }
 
-func (c *Cluster) get(ctx context.Context, key compile.Key) (*unstructured.Unstructured, error) {
+// get reads an object, and the names of its field managers but our own.
+func (c *Cluster) get(ctx context.Context, key compile.Key) (*unstructured.Unstructured, []string, error) {
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(gvk(key.Kind))
 	err := c.client.Get(ctx, client.ObjectKey{Name: key.Name}, live)
+	others := Managers(live)
 	live.SetManagedFields(nil)
-	return live, err
+	return live, others, err
 }
 
-// create makes a new object by server-side apply, so that later applies own the same fields. Calico v3.32.0 answers NotFound to that for
-// tiered policies; there a plain create does it. Without force: an object that appeared since we looked is not taken over.
+// create makes a new object. It is created, not applied: server-side apply knows no way to say that the object must not be there, and would add our label
+// to one of somebody else's that appeared since we looked. Calico v3.32.0 also answers NotFound to a policy that is applied first.
 func (c *Cluster) create(ctx context.Context, want *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	key, out := KeyOf(want), want.DeepCopy()
-	err := c.serverSideApply(ctx, out)
-	if apierrors.IsNotFound(err) && (key.Kind == KindPolicy || key.Kind == KindStaged) {
-		out = want.DeepCopy()
-		opts := []client.CreateOption{client.FieldOwner(mcnv1alpha1.FieldManager)}
-		if c.dryRun {
-			opts = append(opts, client.DryRunAll)
+	opts := []client.CreateOption{client.FieldOwner(mcnv1alpha1.FieldManager)}
+	if c.dryRun {
+		opts = append(opts, client.DryRunAll)
+	}
+	err := c.client.Create(ctx, out, opts...)
+	if apierrors.IsAlreadyExists(err) {
+		if live, others, getErr := c.get(ctx, key); getErr == nil && Owner(live) != c.owner {
+			return nil, &OwnershipConflictError{Key: key, Owner: Owner(live), Managers: others}
 		}
-		err = c.client.Create(ctx, out, opts...)
 	}
 	if err != nil {
 		return nil, describe("creating", key, err)

@@ -1,4 +1,4 @@
-// Package apply does the reading and writing on one cluster: server-side apply of Calico resources, deletion, and listing what is ours.
+// Package apply does the reading and writing on one cluster: creation, server-side apply and deletion of Calico resources, and listing what is ours.
 //
 // It never touches an object that does not carry our owner label with our owner ID, and it sends nothing when the live object already
 // says what is wanted: Calico's API raises resourceVersion even on equal content, so server-side apply alone would not be quiet.

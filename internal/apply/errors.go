@@ -23,6 +23,8 @@ type OwnershipConflictError struct {
 	Key compile.Key
 	// Owner is the owner ID that the object carries; empty when it carries none.
 	Owner string
+	// Managers are the field managers of the object but our own name, the one that acted last first.
+	Managers []string
 }
 
 // Error says what is in the way and what to do about it.
@@ -30,6 +32,9 @@ func (e *OwnershipConflictError) Error() string {
 	whose := "carries no label " + mcnv1alpha1.OwnerLabel
 	if e.Owner != "" {
 		whose = fmt.Sprintf("belongs to owner %q", e.Owner)
+	}
+	if len(e.Managers) > 0 {
+		whose += fmt.Sprintf(" and is managed by %q", e.Managers)
 	}
 	return fmt.Sprintf("%s %q is in the way: it %s, so it is left alone; rename or delete it, or run with its --owner-id to adopt it",
 		e.Key.Kind, e.Key.Name, whose)

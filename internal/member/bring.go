@@ -111,6 +111,9 @@ func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name 
 	for {
 		at, actions := t.next()
 		w.arrive(name, p, at)
+		if w.notOurs != nil && at <= phaseDenies {
+			return wrote, forever // somebody else owns the tier, and with it the member; the shared objects' turn tells when that ends
+		}
 		if at == phaseSettled {
 			p.err, p.failures = nil, 0
 			return wrote, forever
@@ -226,6 +229,14 @@ func (w *worker) do(ctx context.Context, cluster *apply.Cluster, p *progress, t 
 			continue
 		}
 		did, callErr := w.call(ctx, cluster, a)
+		if a.want != nil && a.want.key.Kind == apply.KindTier {
+			w.notOurs = nil
+			if apply.IsOwnershipConflict(callErr) {
+				w.notOurs = callErr
+				t.actions = append(failed, t.actions[i:]...)
+				return wrote, callErr
+			}
+		}
 		if did {
 			wrote = true
 			p.wrote[a.phase] = time.Now()

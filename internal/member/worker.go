@@ -60,6 +60,7 @@ type worker struct {
 	progress  map[string]*progress
 	written   map[compile.Key]bool // in this pass
 	sharedErr error                // why tier, guard or pools are not all there
+	notOurs   error                // that the tier is somebody else's: nothing is written then
 	dropErr   error                // why those that are not needed any more are still there
 
 	listed      map[string]string           // the resourceVersion of the last list, by kind
@@ -262,6 +263,7 @@ func (w *worker) attach(conn Connection) {
 		return
 	}
 	w.conn, w.live, w.attached, w.unread = conn, nil, time.Now(), 0
+	w.notOurs = nil
 	clear(w.listed)
 	clear(w.taken)
 	clear(w.managers)

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
@@ -190,10 +191,8 @@ func TestApplyReplacesAddressesAndPutsDriftBack(t *testing.T) {
 		if got := strings.Join(read(), " "); got != "10.1.0.2/32 10.1.0.3/32" {
 			t.Fatalf("addresses are %s, want the new ones alone", got)
 		}
-		if err := unstructured.SetNestedStringSlice(live.Object, []string{"192.0.2.1/32"}, "spec", "nets"); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Update(t.Context(), live, client.FieldOwner("somebody")); err != nil {
+		theirs := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"nets":["192.0.2.1/32"]}}`))
+		if err := c.Patch(t.Context(), live, theirs, client.FieldOwner("somebody")); err != nil {
 			t.Fatal(err)
 		}
 		if outcome, _, err := a.Apply(t.Context(), intended(t, set)); err != nil || outcome != apply.Updated {

@@ -137,7 +137,7 @@ func (b *bench) recorded(member string, base client.WithWatch) client.WithWatch 
 			return c.Apply(ctx, obj, opts...)
 		},
 		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
-			if err := note("create", obj.GetObjectKind().GroupVersionKind().Kind, obj.GetName()); err != nil {
+			if err := note("apply", obj.GetObjectKind().GroupVersionKind().Kind, obj.GetName()); err != nil {
 				return err
 			}
 			return c.Create(ctx, obj, opts...)
@@ -149,7 +149,7 @@ func (b *bench) recorded(member string, base client.WithWatch) client.WithWatch 
 			return c.Delete(ctx, obj, opts...)
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
-			if err := note("patch", obj.GetObjectKind().GroupVersionKind().Kind, obj.GetName()); err != nil {
+			if err := note("apply", obj.GetObjectKind().GroupVersionKind().Kind, obj.GetName()); err != nil {
 				return err
 			}
 			return c.Patch(ctx, obj, patch, opts...)
