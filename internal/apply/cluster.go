@@ -169,6 +169,9 @@ func (c *Cluster) List(ctx context.Context, kinds ...string) (Listing, error) {
 			out.NotServed = append(out.NotServed, kind)
 			continue
 		}
+		if apierrors.IsForbidden(err) {
+			return Listing{}, fmt.Errorf("listing %s: %w: %w", kind, ErrForbidden, err)
+		}
 		if err != nil {
 			return Listing{}, fmt.Errorf("listing %s: %w", kind, err)
 		}
@@ -237,6 +240,9 @@ func describe(doing string, key compile.Key, err error) error {
 	if meta.IsNoMatchError(err) {
 		return fmt.Errorf("%s %s %q: %w: %w", doing, key.Kind, key.Name, ErrKindNotServed, err)
 	}
+	if apierrors.IsForbidden(err) {
+		return fmt.Errorf("%s %s %q: %w: %w", doing, key.Kind, key.Name, ErrForbidden, err)
+	}
 	// kube-apiserver says so with a plain internal error.
 	if err != nil && strings.Contains(err.Error(), "not declared in schema") {
 		return fmt.Errorf("%s %s %q: %w: %w", doing, key.Kind, key.Name, ErrFieldNotServed, err)
@@ -250,6 +256,6 @@ func IsRefused(err error) bool {
 	if err != nil && strings.Contains(err.Error(), "non-empty tier") {
 		return true
 	}
-	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsForbidden(err) ||
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) ||
 		apierrors.IsNotAcceptable(err)
 }

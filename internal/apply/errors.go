@@ -14,6 +14,9 @@ var ErrNotOwned = errors.New("object does not carry the owner label of this oper
 // ErrKindNotServed says that the cluster does not serve a kind that an object needs.
 var ErrKindNotServed = errors.New("the cluster's Calico API does not serve this kind, so what stands there stays in force: install a version of Calico that has it")
 
+// ErrForbidden says that the credential lacks a right. The API server's answer, which follows it, names the verb and the resource.
+var ErrForbidden = errors.New("the operator's account there lacks a right, which config/member-rbac grants: apply that in the cluster")
+
 // ErrFieldNotServed says that the cluster's schema of a kind lacks a field that an object needs.
 var ErrFieldNotServed = errors.New("the CustomResourceDefinition there lacks a field that is needed, so what stands there stays in force: bring the definitions of the cluster's Calico up to date")
 

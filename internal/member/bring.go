@@ -263,8 +263,13 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	if w.unserved[key.Kind] {
 		return false, fmt.Errorf("%s %q: %w", key.Kind, key.Name, apply.ErrKindNotServed)
 	}
+	if err := w.writes.Wait(ctx); err != nil {
+		return false, errOutdated // the connection ended, or the whole time of the call was spent on waiting for our own limit
+	}
 	if a.drop != nil {
-		if err := cluster.Delete(ctx, a.drop); err != nil {
+		err := cluster.Delete(ctx, a.drop)
+		w.limits.note(err)
+		if err != nil {
 			w.markStale(key.Kind)
 			return false, err
 		}
@@ -278,6 +283,7 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	}
 	drifted, managers := w.drifted(a.want.object), w.managers[key]
 	outcome, now, err := cluster.Apply(ctx, a.want.object)
+	w.limits.note(err)
 	if err != nil {
 		w.markStale(key.Kind)
 		return false, err

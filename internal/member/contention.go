@@ -99,9 +99,8 @@ func (w *worker) contendedError(key compile.Key, c *contention) error {
 	return &ContendedError{Key: key, Managers: slices.Clone(c.managers)}
 }
 
-// recall marks the kinds of contended objects whose time has come as stale, and forgets old corrections. It returns when the next one's time comes.
-func (w *worker) recall() time.Duration {
-	next := forever
+// recall marks the kinds of contended objects whose time has come as stale, and forgets old corrections.
+func (w *worker) recall() {
 	for key, c := range w.contentions {
 		if !c.contended() {
 			if time.Since(c.flips[len(c.flips)-1]) > w.m.opts.Truce {
@@ -109,11 +108,19 @@ func (w *worker) recall() time.Duration {
 			}
 			continue
 		}
-		if left := time.Until(c.nextTry); left > 0 {
-			next = min(next, left)
-			continue
+		if !time.Now().Before(c.nextTry) {
+			w.markStale(key.Kind)
 		}
-		w.markStale(key.Kind)
+	}
+}
+
+// recallIn returns when the time of the next contended object comes.
+func (w *worker) recallIn() time.Duration {
+	next := forever
+	for _, c := range w.contentions {
+		if c.contended() {
+			next = min(next, time.Until(c.nextTry))
+		}
 	}
 	return next
 }

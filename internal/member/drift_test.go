@@ -121,8 +121,8 @@ func TestAContendedObjectIsWrittenOnceAMinute(t *testing.T) {
 		if !w.disturb(key) {
 			t.Error("an event of a contended object asks for a list")
 		}
-		if wait := w.recall(); wait != time.Minute-time.Second || len(w.stale) > 0 {
-			t.Errorf("it is looked at again after %s, want the rest of a minute", wait)
+		if w.recall(); w.recallIn() != time.Minute-time.Second || len(w.stale) > 0 {
+			t.Errorf("it is looked at again after %s, want the rest of a minute", w.recallIn())
 		}
 		<-time.After(time.Minute)
 		if w.recall(); !w.stale[apply.KindSet] || w.mayTouch(key) != nil {

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,12 @@ type Options struct {
 	Resync time.Duration
 	// Truce is how long an object of ours that somebody else keeps changing is left alone between two writes; default a minute.
 	Truce time.Duration
+	// WriteRate and WriteBurst bound the writes on one member: a second, and at once; defaults 20 and 50.
+	WriteRate  float32
+	WriteBurst int
+	// BreakAfter is how many passes without any success make a worker pause before each further try, and BreakFor for about how long; defaults 8 and 2 minutes.
+	BreakAfter int
+	BreakFor   time.Duration
 	// CallTimeout bounds one API call; default 15 seconds.
 	CallTimeout time.Duration
 	// Retry is the first delay after a failure, doubled each time up to a minute; default half a second.
@@ -67,18 +74,14 @@ type Manager struct {
 
 // NewManager returns a manager without members.
 func NewManager(opts Options) *Manager {
-	if opts.Resync == 0 {
-		opts.Resync = 10 * time.Minute
-	}
-	if opts.Truce == 0 {
-		opts.Truce = time.Minute
-	}
-	if opts.CallTimeout == 0 {
-		opts.CallTimeout = 15 * time.Second
-	}
-	if opts.Retry == 0 {
-		opts.Retry = 500 * time.Millisecond
-	}
+	opts.Resync = cmp.Or(opts.Resync, 10*time.Minute)
+	opts.Truce = cmp.Or(opts.Truce, time.Minute)
+	opts.WriteRate = cmp.Or(opts.WriteRate, 20)
+	opts.WriteBurst = cmp.Or(opts.WriteBurst, 50)
+	opts.BreakAfter = cmp.Or(opts.BreakAfter, 8)
+	opts.BreakFor = cmp.Or(opts.BreakFor, 2*time.Minute)
+	opts.CallTimeout = cmp.Or(opts.CallTimeout, 15*time.Second)
+	opts.Retry = cmp.Or(opts.Retry, 500*time.Millisecond)
 	if opts.Observer == nil {
 		opts.Observer = unobserved{}
 	}

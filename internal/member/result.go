@@ -61,9 +61,9 @@ func (w *worker) result(name string, n *networkPlan, t *todo, p *progress) Resul
 	out.Done = max(0, out.Wanted-missing)
 	switch {
 	case p.err != nil:
-		out.Reason, out.Message = failureReason(p.err), steady(p.err)
+		out.Reason, out.Message = failureReason(p.err), steady(p.err)+w.pauseNote()
 	case w.sharedErr != nil && !n.Remove:
-		out.Reason, out.Message = failureReason(w.sharedErr), steady(w.sharedErr)
+		out.Reason, out.Message = failureReason(w.sharedErr), steady(w.sharedErr)+w.pauseNote()
 	case w.contended(n.wants) != nil:
 		out.Reason, out.Message = mcnv1alpha1.ReasonContended, steady(w.contended(n.wants))
 	case w.contended(w.current.shared) != nil && !n.Remove:

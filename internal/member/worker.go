@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"multicloud.network/operator/internal/apply"
 	"multicloud.network/operator/internal/compile"
@@ -60,8 +61,10 @@ type worker struct {
 	progress  map[string]*progress
 	written   map[compile.Key]bool // in this pass
 	sharedErr error                // why tier, guard or pools are not all there
-	notOurs   error                // that the tier is somebody else's: nothing is written then
-	dropErr   error                // why those that are not needed any more are still there
+	limits    limits
+	writes    flowcontrol.RateLimiter
+	notOurs   error // that the tier is somebody else's: nothing is written then
+	dropErr   error // why those that are not needed any more are still there
 
 	listed      map[string]string           // the resourceVersion of the last list, by kind
 	askedAt     map[string]time.Time        // when a watch last made us list a kind
@@ -92,6 +95,7 @@ func newWorker(m *Manager, name string) *worker {
 		name: name, m: m, seat: &seat{member: name}, done: make(chan struct{}), log: m.opts.Log.WithValues("cluster", name), wakeups: make(chan struct{}, 1), events: make(chan struct{}, 1),
 		progress: map[string]*progress{}, stale: map[string]bool{},
 		listed: map[string]string{}, askedAt: map[string]time.Time{}, taken: map[compile.Key]string{}, managers: map[compile.Key][]string{},
+		writes:      flowcontrol.NewTokenBucketRateLimiter(m.opts.WriteRate, m.opts.WriteBurst),
 		contentions: map[compile.Key]*contention{}, notKept: map[compile.Key]string{}, unserved: map[string]bool{},
 		state: Status{LostSince: time.Now()},
 	}
@@ -214,20 +218,25 @@ func (w *worker) pass(ctx context.Context) time.Duration {
 			return 0
 		}
 		if !wrote {
+			w.tally()
 			w.publish()
-			return min(next, time.Until(w.resyncAt), time.Until(w.lookAt))
+			return min(next, time.Until(w.resyncAt), time.Until(w.lookAt), w.recallIn())
 		}
 	}
 }
 
-// rereadWait tells how long not to list after a failure, whatever wakes us, but for somebody who asks for it.
+// rereadWait tells how long to make no call after a failure, whatever wakes us, but for somebody who asks for it.
 func (w *worker) rereadWait() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.unread == 0 || w.relist {
+	if w.relist {
 		return 0
 	}
-	return time.Until(w.rereadAt)
+	wait := time.Until(w.limits.until)
+	if w.unread > 0 {
+		wait = max(wait, time.Until(w.rereadAt))
+	}
+	return wait
 }
 
 // take picks up the newest intent; it tells whether there is anything to do.
@@ -239,7 +248,8 @@ func (w *worker) take() bool {
 		w.markStale(apply.Kinds()...)
 		clear(w.notKept)
 	}
-	w.lookAt = time.Now().Add(min(w.judge(), w.recall(), w.m.opts.Resync))
+	w.recall()
+	w.lookAt = time.Now().Add(min(w.judge(), w.m.opts.Resync))
 	w.seen = w.version
 	w.current = w.intent
 	return w.clean || (w.intent != nil && !w.intent.Frozen)
@@ -263,7 +273,7 @@ func (w *worker) attach(conn Connection) {
 		return
 	}
 	w.conn, w.live, w.attached, w.unread = conn, nil, time.Now(), 0
-	w.notOurs = nil
+	w.notOurs, w.limits = nil, limits{}
 	clear(w.listed)
 	clear(w.taken)
 	clear(w.managers)
@@ -306,6 +316,7 @@ func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
 	defer cancel()
 	kinds := slices.Sorted(maps.Keys(w.stale))
 	listing, err := cluster.List(ctx, kinds...)
+	w.limits.listed(err)
 	if err != nil {
 		return err
 	}
@@ -344,6 +355,7 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 		return w.m.opts.Retry
 	}
 	w.unread++
+	w.tally()
 	delay := w.backoff(w.unread)
 	w.rereadAt = time.Now().Add(delay)
 	w.log.Error(err, "cannot read our objects on the cluster", "failures", w.unread)
@@ -364,7 +376,7 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 			}
 			old := w.state.Results[name]
 			old.Generation, old.content, old.Programmed, old.Gone = n.Generation, n.content, false, false
-			old.Reason, old.Message = failureReason(err), steady(err)
+			old.Reason, old.Message = failureReason(err), steady(err)+w.pauseNote()
 			results[name] = old
 		}
 	}
