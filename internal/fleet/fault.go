@@ -57,7 +57,7 @@ func describe(err error) string {
 	case errors.As(err, &hostname):
 		return "the API server's certificate is for another name; correct the server, or set tls-server-name"
 	case errors.As(err, &certificate):
-		return "the API server's certificate is not valid; see whether it has expired"
+		return "the API server's certificate is not valid; see whether it has expired or begins in the future, and whether the clocks agree"
 	case errors.As(err, &dns):
 		return "the API server's name cannot be resolved; check the server in the kubeconfig and the hub's DNS"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -75,7 +75,9 @@ func (w *view) setProblem(gvk schema.GroupVersionKind, verb string, err error) {
 	if news {
 		signal(w.changed)
 	}
-	if apierrors.IsUnauthorized(err) {
+	// A connection that breaks need not mean much; the probe tells.
+	broken := err != nil && !had && apierrors.ReasonForError(err) == metav1.StatusReasonUnknown
+	if broken || apierrors.IsUnauthorized(err) {
 		signal(w.suspect)
 	}
 }

@@ -22,7 +22,8 @@ type Options struct {
 	Now func() time.Time
 	// ProbeInterval and ProbeTimeout say how often a member is probed and how long it may take: 10 s and 5 s.
 	ProbeInterval, ProbeTimeout time.Duration
-	// ProbeFailures is the number of probes that must fail in a row before a member counts as unreachable: 3. A 401 counts at once.
+	// ProbeFailures is the number of probes that must fail in a row, over at least a ProbeInterval, before a member counts as unreachable: 2. After one that
+	// failed the next comes soon. A 401 counts at once.
 	ProbeFailures int
 	// BackoffMin and BackoffMax bound the pause before the next try to connect: 1 s and 30 s.
 	BackoffMin, BackoffMax time.Duration
@@ -46,7 +47,7 @@ func (o *Options) setDefaults() {
 	}
 	o.ProbeInterval = cmp.Or(o.ProbeInterval, 10*time.Second)
 	o.ProbeTimeout = cmp.Or(o.ProbeTimeout, 5*time.Second)
-	o.ProbeFailures = cmp.Or(o.ProbeFailures, 3)
+	o.ProbeFailures = cmp.Or(o.ProbeFailures, 2)
 	o.BackoffMin = cmp.Or(o.BackoffMin, time.Second)
 	o.BackoffMax = cmp.Or(o.BackoffMax, 30*time.Second)
 	o.SyncTimeout = cmp.Or(o.SyncTimeout, 5*time.Minute)

@@ -45,7 +45,7 @@ type view struct {
 	deadline time.Time
 	running  sync.WaitGroup
 
-	// changed signals that a kind's objects or its readability changed, suspect that a watch was answered 401, failed that a cache ended.
+	// changed signals that a kind's objects or its readability changed, suspect that a watch was answered 401 or not at all, failed that a cache ended.
 	changed, suspect chan struct{}
 	// extended signals that the cluster may have come to serve more kinds.
 	extended chan struct{}

@@ -20,8 +20,9 @@ type visit struct {
 	ctx       context.Context
 	publisher publisher
 
-	// failures counts the probes that failed in a row.
-	failures int
+	// failures counts the probes that failed in a row; failing is when the first of them began, and began when the last one did.
+	failures       int
+	failing, began time.Time
 	// probing says that a probe is under way, so that there is one at a time, and due that another was wanted meanwhile; tried that the last one was with a
 	// credential that is not current.
 	probing, due, tried bool
@@ -133,7 +134,7 @@ func (v *visit) startProbe() {
 		v.due = true
 		return
 	}
-	v.probing, v.due = true, false
+	v.probing, v.due, v.began = true, false, v.session.fleet.opts.Now()
 	var through *wire
 	if t := v.conn.transport; t != nil && !v.tried {
 		if registered := v.session.latest(); !registered.equal(t.credential()) {
@@ -158,21 +159,27 @@ func (v *visit) judge(outcome probed) error {
 			return err
 		}
 	}
+	pause := opts.ProbeInterval
 	switch {
 	case outcome.err == nil:
 		v.failures = 0
 		v.publisher.resume()
 	case v.suspend(outcome.err):
 	default:
-		if v.failures++; isFinal(outcome.err) || v.failures >= opts.ProbeFailures {
+		if v.failures++; v.failures == 1 {
+			v.failing = v.began
+		}
+		// A path that is broken for less than an interval is no news: one that flaps must not make the status flap.
+		if isFinal(outcome.err) || (v.failures >= opts.ProbeFailures && opts.Now().Sub(v.failing) >= opts.ProbeInterval) {
 			return outcome.err
 		}
+		pause = opts.ProbeInterval / 10
 	}
 	// What cannot be watched has to be out of sight, whether probes succeed or the credential is refused.
 	if why := v.view.frozen(); v.publisher.published && why != "" && (outcome.err == nil || v.publisher.suspended) {
 		return &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: unwatched + ": " + why}
 	}
-	if v.probe.Reset(jitter(opts.ProbeInterval)); v.due {
+	if v.probe.Reset(jitter(pause)); v.due {
 		v.probe.Reset(0)
 	}
 	return nil
