@@ -121,6 +121,10 @@ func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name 
 		if !p.mayTry(n.whole) {
 			return w.restore(ctx, cluster, t, at) || wrote, time.Until(p.retryAt)
 		}
+		if at < phaseDropDenies && isTaken(w.sharedErr) {
+			p.err = w.sharedErr
+			return wrote, forever
+		}
 		if wait := w.gate(name, n, p, at, ready); wait > 0 {
 			return wrote, wait
 		}
@@ -215,7 +219,8 @@ func (w *worker) settling(p *progress, at phase) time.Duration {
 }
 
 // do makes the calls of one phase. An object that fails does not keep the others of the phase from being tried; the phase is then not done. Only Calico
-// rules stop at the first that fails: among them the first match decides, so that a later Allow must not stand without the earlier Deny.
+// rules stop at the first that fails: among them the first match decides, so that a later Allow must not stand without the earlier Deny. And all stops where
+// the tier is another owner's.
 func (w *worker) do(ctx context.Context, cluster *apply.Cluster, p *progress, t *todo, actions []action) (wrote bool, err error) {
 	var failed []action
 	rulesFailed := false
@@ -242,6 +247,10 @@ func (w *worker) do(ctx context.Context, cluster *apply.Cluster, p *progress, t 
 			p.wrote[a.phase] = time.Now()
 			p.policies = p.policies || isPolicy(a.key())
 		}
+		if isTaken(callErr) {
+			t.actions = append(append(failed, a), t.actions[i+1:]...)
+			return wrote, callErr
+		}
 		if callErr != nil {
 			failed = append(failed, a)
 			err = firstOf(err, callErr)
@@ -250,6 +259,13 @@ func (w *worker) do(ctx context.Context, cluster *apply.Cluster, p *progress, t 
 	}
 	t.actions = append(failed, t.actions[len(actions):]...)
 	return wrote, err
+}
+
+// isTaken tells whether an error means that the member has another owner, who has the tier. Two owners would deny what the other permits, so that not even
+// sets are written there.
+func isTaken(err error) bool {
+	var conflict *apply.OwnershipConflictError
+	return errors.As(err, &conflict) && conflict.Key.Kind == apply.KindTier
 }
 
 // call makes one call and keeps what is known to be there in step with it.
