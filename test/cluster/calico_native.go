@@ -17,9 +17,21 @@ import (
 // admission is served as v1, and mutating policies are on without a flag, from Kubernetes 1.36 on.
 var admission = schema.GroupVersion{Group: "admissionregistration.k8s.io", Version: "v1"}
 
+// InstallNative gives a cluster that was started without Calico the native API, as a user does who installs Calico later.
+func (c *Cluster) InstallNative(ctx context.Context) error {
+	paths, err := tools.Ensure(ctx, c.opts.Progress, tools.CalicoNativeCRDs)
+	if err != nil {
+		return fmt.Errorf("cluster %s: %w", c.Name, err)
+	}
+	if err := c.installNative(ctx, paths[tools.CalicoNativeCRDs]); err != nil {
+		return fmt.Errorf("cluster %s: %w", c.Name, err)
+	}
+	return nil
+}
+
 // installNative makes the cluster one whose kube-apiserver serves projectcalico.org/v3 itself.
-func (c *Cluster) installNative(ctx context.Context) error {
-	if err := c.installCRDs(ctx, c.paths[tools.CalicoNativeCRDs]); err != nil {
+func (c *Cluster) installNative(ctx context.Context, crds string) error {
+	if err := c.installCRDs(ctx, crds); err != nil {
 		return err
 	}
 	for _, policy := range []mutation{defaultTypes, labelTier} {

@@ -187,7 +187,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	case Aggregated:
 		err = c.installAggregated(ctx)
 	case Native:
-		err = c.installNative(ctx)
+		err = c.installNative(ctx, c.paths[tools.CalicoNativeCRDs])
 	}
 	if err != nil {
 		return err
