@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -209,6 +210,42 @@ type slow struct {
 func (s *slow) Read(b []byte) (int, error) {
 	s.x.rest(s.pause)
 	return s.Reader.Read(b[:min(len(b), s.bytes)])
+}
+
+// timestamp is a time as Kubernetes writes it in JSON.
+var timestamp = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"`)
+
+// shift moves every time in a text of JSON.
+func shift(text []byte, by time.Duration) []byte {
+	return timestamp.ReplaceAllFunc(text, func(found []byte) []byte {
+		at, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(found))
+		if err != nil {
+			return found
+		}
+		return []byte(at.Add(by).Format(`"` + time.RFC3339 + `"`))
+	})
+}
+
+// Skew moves every time in an answer, its date included, as a server does whose clock is off. It is not for watches: SkewEvents is.
+func Skew(by time.Duration) Fault {
+	return Fault{name: "skew " + by.String(), serve: func(x *exchange) {
+		answer, err := x.forward()
+		if err != nil {
+			x.abort()
+		}
+		body, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil {
+			x.abort()
+		}
+		x.w.Header().Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
+		x.answer(answer.StatusCode, answer.Header.Get("Content-Type"), shift(body, by))
+	}}
+}
+
+// SkewEvents moves every time in events.
+func SkewEvents(by time.Duration) Fault {
+	return onEvent("skew events "+by.String(), func(_ *exchange, _ *stream, frame []byte) [][]byte { return [][]byte{shift(frame, by)} })
 }
 
 // object is a fault that changes the object or list in an answer of 200.

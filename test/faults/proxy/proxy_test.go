@@ -333,6 +333,9 @@ func TestAnswersThatAreWrong(t *testing.T) {
 	if list, err := with(proxy.Slow(1000, 50*time.Millisecond)); err != nil || len(list.Items) != len(whole.Items) || time.Since(began) < 100*time.Millisecond {
 		t.Errorf("slow: %v after %s", err, time.Since(began))
 	}
+	if list, err := with(proxy.Skew(-10 * time.Minute)); err != nil || !list.Items[0].CreationTimestamp.Time.Equal(whole.Items[0].CreationTimestamp.Add(-10*time.Minute)) {
+		t.Errorf("skew: %v", err)
+	}
 	recording := proxy.NewRecording()
 	_, err = with(proxy.Record(recording))
 	must(t, err)
@@ -356,6 +359,7 @@ func TestEvents(t *testing.T) {
 		{proxy.RepeatEvent(), []string{"ADDED a", "ADDED a", "ADDED b", "ADDED c"}},
 		{proxy.OvertakeEvent(), []string{"ADDED b", "ADDED a", "ADDED c"}},
 		{proxy.DelayEvent(10 * time.Millisecond), []string{"ADDED a", "ADDED b", "ADDED c"}},
+		{proxy.SkewEvents(time.Minute), []string{"ADDED a", "ADDED b", "ADDED c"}},
 		{proxy.CorruptEvent(), []string{"end"}},
 		{proxy.CutEvent(), []string{"end"}},
 	} {
