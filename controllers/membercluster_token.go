@@ -52,7 +52,8 @@ type TokenReconciler struct {
 	Now func() time.Time
 
 	// notes tell the members' controller what is wrong.
-	notes *tokenNotes
+	notes   *tokenNotes
+	metrics *metrics
 	mu    sync.Mutex
 	// renewed is when a member's token was renewed last: a clock that differs from the member's must not make a loop of it.
 	renewed map[string]time.Time
@@ -99,9 +100,11 @@ func (r *TokenReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	}
 	life, err := lifeOf(cfg.BearerToken, "system:serviceaccount:"+namespace+":"+account)
 	if err != nil {
+		r.metrics.forgetToken(req.Name)
 		r.notes.set(req.Name, fmt.Sprintf("the token in Secret %s/%s cannot be renewed: %v; run \"kubectl mcn register\" for %s again", secret.Namespace, secret.Name, err, req.Name))
 		return ctrl.Result{}, nil
 	}
+	r.metrics.tokenEnds(req.Name, life.end)
 	if wait := r.due(req.Name, life).Sub(r.Now()); wait > 0 {
 		r.notes.set(req.Name, "")
 		return ctrl.Result{RequeueAfter: wait}, nil
@@ -131,6 +134,7 @@ func (r *TokenReconciler) renew(ctx context.Context, t renewal) (ctrl.Result, er
 	defer cancel()
 	token, end, err := askToken(ctx, connection, t)
 	if err != nil {
+		r.metrics.renewed(t.member, renewalFailed)
 		log.Info("Token cannot be renewed", "reason", err.Error(), "until", t.life.end)
 		r.notes.set(t.member, fmt.Sprintf("the token in Secret %s/%s ends at %s and cannot be renewed: %v; run \"kubectl mcn register\" for %s again",
 			t.secret.Namespace, t.secret.Name, t.life.end.UTC().Format(time.RFC3339), err, t.member))
@@ -148,6 +152,8 @@ func (r *TokenReconciler) renew(ctx context.Context, t renewal) (ctrl.Result, er
 	r.renewed[t.member] = r.Now()
 	r.mu.Unlock()
 	r.notes.set(t.member, "")
+	r.metrics.renewed(t.member, renewalRenewed)
+	r.metrics.tokenEnds(t.member, end)
 	log.Info("Token renewed", "until", end)
 	return ctrl.Result{}, nil
 }
@@ -191,6 +197,7 @@ func (r *TokenReconciler) due(member string, life tokenLife) time.Time {
 
 // forget drops what is remembered of a member whose token is not renewed.
 func (r *TokenReconciler) forget(member string) {
+	r.metrics.forgetToken(member)
 	r.notes.set(member, "")
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -52,6 +52,9 @@ var (
 	metricDrift = metric{"drift_corrected_total", kindCounter, []string{"cluster", "kind"},
 		"Objects of ours on the cluster that somebody else changed or deleted, and that were put back."}
 	metricFailures = metric{"failures_total", kindCounter, []string{"cluster", "reason"}, "Reads and writes on the cluster that failed, by the reason that its networks report."}
+	metricTokenEnd = metric{"member_token_expiration_timestamp_seconds", kindGauge, []string{"cluster"},
+		"When the token ends with which the operator reaches the cluster, in seconds since 1970; only of tokens that it renews."}
+	metricRenewals = metric{"token_renewals_total", kindCounter, []string{"cluster", "outcome"}, "Tries to renew the token of the cluster by outcome: Renewed, Failed."}
 	metricPass     = metric{"member_pass_duration_seconds", kindHistogram, nil, "How long a worker took to look at its cluster and do all that could be done."}
 	metricLatency  = metric{"intent_applied_duration_seconds", kindHistogram, nil,
 		"From the moment that a new spec was compiled for a cluster until it was read back there; outages of the cluster count, updates that are Held do not."}
@@ -61,12 +64,16 @@ var (
 func allMetrics() []metric {
 	return []metric{
 		metricBuildInfo, metricMembers, metricConnected, metricViewAge, metricObjects, metricNetworkClusters, metricNetworkPods, metricCondition,
-		metricWrites, metricDrift, metricFailures, metricPass, metricLatency,
+		metricWrites, metricDrift, metricFailures, metricTokenEnd, metricRenewals, metricPass, metricLatency,
 	}
 }
 
 func (m metric) desc() *prometheus.Desc {
 	return prometheus.NewDesc(metricPrefix+m.name, m.help, m.labels, nil)
+}
+
+func (m metric) gauge() *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: metricPrefix + m.name, Help: m.help}, m.labels)
 }
 
 func (m metric) counter() *prometheus.CounterVec {
@@ -81,8 +88,9 @@ func (m metric) histogram(buckets []float64) prometheus.Histogram {
 type metrics struct {
 	state stateCollector
 
-	writes, drift, failures *prometheus.CounterVec
-	pass, latency           prometheus.Histogram
+	writes, drift, failures, renewals *prometheus.CounterVec
+	tokenEnd                          *prometheus.GaugeVec
+	pass, latency                     prometheus.Histogram
 
 	mu sync.Mutex
 	// members are those that have workers. What a worker that is ending still tells of another must not bring its series back.
@@ -98,6 +106,7 @@ func newMetrics(state stateCollector) *metrics {
 	return &metrics{
 		state:  state,
 		writes: metricWrites.counter(), drift: metricDrift.counter(), failures: metricFailures.counter(),
+		renewals: metricRenewals.counter(), tokenEnd: metricTokenEnd.gauge(),
 		pass:    metricPass.histogram(prometheus.ExponentialBuckets(0.005, 2, 14)),
 		latency: metricLatency.histogram(prometheus.ExponentialBuckets(0.1, 2, 14)),
 		members: map[string]bool{},
@@ -113,7 +122,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range []prometheus.Collector{m.writes, m.drift, m.failures, m.pass, m.latency} {
+	for _, c := range []prometheus.Collector{m.writes, m.drift, m.failures, m.renewals, m.tokenEnd, m.pass, m.latency} {
 		c.Collect(ch)
 	}
 	m.state.collect(ch)
@@ -176,6 +185,34 @@ func (m *metrics) Failed(cluster string, reason mcnv1alpha1.Reason) {
 
 // Pass implements member.Observer.
 func (m *metrics) Pass(_ string, took time.Duration) { m.pass.Observe(took.Seconds()) }
+
+// Outcomes of a try to renew a token.
+const (
+	renewalRenewed = "Renewed"
+	renewalFailed  = "Failed"
+)
+
+// tokenEnds notes when a member's token ends. It and its kin do nothing on nil.
+func (m *metrics) tokenEnds(cluster string, end time.Time) {
+	if m != nil {
+		m.tokenEnd.WithLabelValues(cluster).Set(float64(end.Unix()))
+	}
+}
+
+// renewed counts a try to renew a member's token.
+func (m *metrics) renewed(cluster, outcome string) {
+	if m != nil {
+		m.renewals.WithLabelValues(cluster, outcome).Inc()
+	}
+}
+
+// forgetToken ends the series of a member whose token is not renewed.
+func (m *metrics) forgetToken(cluster string) {
+	if m != nil {
+		m.tokenEnd.DeleteLabelValues(cluster)
+		m.renewals.DeletePartialMatch(prometheus.Labels{"cluster": cluster})
+	}
+}
 
 // buildLabels are the values of the labels of build_info.
 func buildLabels() []string {

@@ -99,6 +99,8 @@ func (b *benchOfMetrics) observeAll() {
 	b.Wrote("aws", "Tier", apply.Unchanged)
 	b.Drift("aws", "GlobalNetworkSet")
 	b.Failed("aws", mcnv1alpha1.ReasonWriteFailed)
+	b.tokenEnds("aws", b.clock.Add(time.Hour))
+	b.renewed("aws", renewalRenewed)
 	b.Pass("aws", time.Second)
 	b.latency.Observe(1)
 }
@@ -117,6 +119,7 @@ func TestMetricsSayWhatIs(t *testing.T) {
 		"status_condition{MultiCloudNetwork,net,unknown,Ready}": 0, "status_condition{MemberCluster,aws,true,Reachable}": 1,
 		"status_condition{MemberCluster,aws,false,Reachable}": 0, "status_condition{MemberCluster,aws,unknown,Reachable}": 0,
 		"writes_total{aws,Tier,Created}": 1, "drift_corrected_total{aws,GlobalNetworkSet}": 1, "failures_total{aws,WriteFailed}": 1,
+		"member_token_expiration_timestamp_seconds{aws}": 13_600, "token_renewals_total{aws,Renewed}": 1,
 		"member_pass_duration_seconds{}": 1, "intent_applied_duration_seconds{}": 1,
 		"build_info{" + buildLabels()[2] + "," + buildLabels()[1] + "," + buildLabels()[0] + "}": 1,
 	}
@@ -130,6 +133,7 @@ func TestSeriesEndWithTheirMember(t *testing.T) {
 	b.observeAll()
 	b.setMembers(map[string]member.Intent{"gcp": {}})
 	b.states, b.statuses = map[string]fleet.State{}, map[string]member.Status{}
+	b.forgetToken("aws")
 	b.Wrote("aws", "Tier", apply.Deleted) // a worker that is ending
 	b.Wrote("gcp", "Tier", apply.Created)
 	for series := range b.gather() {

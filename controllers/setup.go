@@ -72,7 +72,9 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 	if err := secrets.SetupWithManager(mgr); err != nil {
 		return err
 	}
-	tokens := &TokenReconciler{Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Now: opts.TokenClock, notes: registration.tokens}
+	tokens := &TokenReconciler{
+		Client: mgr.GetClient(), Namespace: opts.Namespace, Fleet: members, Now: opts.TokenClock, notes: registration.tokens, metrics: observer,
+	}
 	if err := tokens.SetupWithManager(mgr, registration); err != nil {
 		return err
 	}

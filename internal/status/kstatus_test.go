@@ -70,13 +70,27 @@ var memberHealth = map[string]struct {
 		wantHealth: kstatus.InProgressStatus},
 	"Calico is not read yet": {facts: connected(mcnv1alpha1.RoleManaged, false, mcnv1alpha1.ReasonConnecting), wantReady: mcnv1alpha1.ReasonConnecting,
 		wantHealth: kstatus.InProgressStatus},
-	"ready": {facts: connected(mcnv1alpha1.RoleManaged, true, mcnv1alpha1.ReasonCalicoReady), wantReady: mcnv1alpha1.ReasonReady, wantHealth: kstatus.CurrentStatus},
+	"ready":                                  {facts: connected(mcnv1alpha1.RoleManaged, true, mcnv1alpha1.ReasonCalicoReady), wantReady: mcnv1alpha1.ReasonReady, wantHealth: kstatus.CurrentStatus},
+	"ready, but its token cannot be renewed": {facts: expiring(), wantReady: mcnv1alpha1.ReasonCredentialExpiring, wantHealth: kstatus.CurrentStatus},
+	"ready, but some of its addresses are withheld": {facts: overlapping(), wantReady: mcnv1alpha1.ReasonPodCIDROverlap, wantHealth: kstatus.CurrentStatus},
 	"a source": {facts: connected(mcnv1alpha1.RoleSource, false, mcnv1alpha1.ReasonCalicoNotInstalled), wantReady: mcnv1alpha1.ReasonRoleSource,
 		wantHealth: kstatus.CurrentStatus},
 }
 
 func lost(reason mcnv1alpha1.Reason) status.MemberFacts {
 	return status.MemberFacts{Generation: 2, Now: early, Reason: reason, Message: "because", StaleSince: &early}
+}
+
+func expiring() status.MemberFacts {
+	f := connected(mcnv1alpha1.RoleManaged, true, mcnv1alpha1.ReasonCalicoReady)
+	f.Credential = "because"
+	return f
+}
+
+func overlapping() status.MemberFacts {
+	f := connected(mcnv1alpha1.RoleManaged, true, mcnv1alpha1.ReasonCalicoReady)
+	f.Compiled, f.PodCIDROverlap = true, "because"
+	return f
 }
 
 func connected(role mcnv1alpha1.MemberRole, calico bool, reason mcnv1alpha1.Reason) status.MemberFacts {

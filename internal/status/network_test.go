@@ -143,6 +143,19 @@ var conditionTests = map[string]conditionTest{
 		want: []string{"Accepted=True Accepted", "Programmed=False OwnershipConflict", "Ready=False OwnershipConflict",
 			"Reconciling=True OwnershipConflict"}, wantSummary: "0/2", wantMessage: "b: tier is theirs",
 	},
+	"somebody else keeps changing an object": {
+		wantHealth: kstatus.InProgressStatus,
+		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{
+			failing("a", mcnv1alpha1.ReasonWriteFailed, "x"), failing("b", mcnv1alpha1.ReasonContended, "argocd changes the tier")}},
+		want: []string{"Accepted=True Accepted", "Programmed=False Contended", "Ready=False Contended", "Reconciling=True Contended"}, wantSummary: "0/2",
+		wantMessage: "b: argocd changes the tier",
+	},
+	"a kind is not served": {
+		wantHealth: kstatus.InProgressStatus,
+		facts:      status.NetworkFacts{Clusters: []status.ClusterFacts{done("a"), failing("b", mcnv1alpha1.ReasonKindNotServed, "upgrade Calico")}},
+		want: []string{"Accepted=True Accepted", "Programmed=False KindNotServed", "Ready=False KindNotServed",
+			"Reconciling=True KindNotServed"}, wantSummary: "1/2", wantMessage: "b: upgrade Calico",
+	},
 	"Calico is not ready": {
 		wantHealth: kstatus.InProgressStatus,
 		facts: status.NetworkFacts{Clusters: []status.ClusterFacts{with(done("a"), func(c *status.ClusterFacts) {
