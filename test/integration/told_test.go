@@ -218,10 +218,20 @@ func (f *toldFleet) testFlap(t *testing.T) {
 	}
 }
 
+// testRotation gives member aws a token that its API server refuses, which leaves the former one in use, and then one that it takes.
 func (f *toldFleet) testRotation(t *testing.T) {
 	refused := strings.Replace(string(f.credential(t)), "token: ", "token: "+canary, 1)
 	f.setSecret([]byte(refused))
-	f.waitReachable(t, "aws", mcnv1alpha1.ReasonConnectionFailed, "401")
+	f.waitReachable(t, "aws", mcnv1alpha1.ReasonConnected, "401")
 	f.setSecret(f.credential(t))
-	f.waitReachable(t, "aws", mcnv1alpha1.ReasonConnected, "")
+	eventually(t, "the refused token to be forgotten", func() string {
+		var m mcnv1alpha1.MemberCluster
+		if err := f.hub.Get(t.Context(), client.ObjectKey{Name: "aws"}, &m); err != nil {
+			return err.Error()
+		}
+		if c := apimeta.FindStatusCondition(m.Status.Conditions, mcnv1alpha1.ConditionReachable); strings.Contains(c.Message, "401") {
+			return c.Message
+		}
+		return ""
+	})
 }
