@@ -121,7 +121,7 @@ func (f *toldFleet) waitReachable(t *testing.T, name string, want mcnv1alpha1.Re
 // testRefusals registers members whose Secrets hold the canary in every field there is.
 func (f *toldFleet) testRefusals(t *testing.T) {
 	encode := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
-	server, ca := f.relay.url(), encode(string(f.members["aws"].RESTConfig().CAData))
+	server, ca := f.relay.url(), encode(string(access.Member(t, f.members["aws"]).CAData))
 	token := "{token: " + canary + "}"
 	build := func(server, ca, user, more string) string {
 		return "current-context: c\nclusters: [{name: c, cluster: {server: '" + server + "', certificate-authority-data: " + ca + more +
@@ -145,12 +145,12 @@ func (f *toldFleet) testRefusals(t *testing.T) {
 		"query":         {build(server+"?token="+canary, ca, token, ""), invalid},
 		"proxy":         {build(server, ca, token, ", proxy-url: 'http://me:"+canary+"@127.0.0.1:1'"), refused},
 		"ca-garbage":    {build(server, pem("CERTIFICATE"), token, ""), invalid},
-		"key-garbage": {build(server, ca, "{client-certificate-data: "+encode(string(f.members["aws"].RESTConfig().CertData))+
+		"key-garbage": {build(server, ca, "{client-certificate-data: "+ca+
 			", client-key-data: "+pem("EC PRIVATE KEY")+"}", ""), invalid},
 		"context":  {strings.Replace(build(server, ca, token, ""), "current-context: c", "current-context: "+canary, 1), invalid},
 		"not-yaml": {"{" + canary, invalid},
 		"no-such":  {"", mcnv1alpha1.ReasonSecretNotFound},
-		"wrong-ca": {build(server, encode(string(f.cfg.RESTConfig().CAData)), token, ""), failed},
+		"wrong-ca": {build(server, encode(string(access.Operator(t, f.cfg).CAData)), token, ""), failed},
 		"dead":     {build("https://127.0.0.1:1", ca, token, ""), failed},
 		"token":    {build(server, ca, token, ""), failed},
 	}
