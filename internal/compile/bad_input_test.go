@@ -40,9 +40,11 @@ func compileOne(t *testing.T, n *mcnv1alpha1.MultiCloudNetwork) Result {
 // selectors of other kinds than its own.
 func TestInjectionIsAnError(t *testing.T) {
 	places := map[string]func(*metav1.LabelSelector, string){
-		"value":      func(s *metav1.LabelSelector, x string) { s.MatchLabels = map[string]string{"app": x} },
-		"key":        func(s *metav1.LabelSelector, x string) { s.MatchLabels = map[string]string{x: "web"} },
-		"expression": func(s *metav1.LabelSelector, x string) { s.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "app", Operator: "In", Values: []string{"a", x}}} },
+		"value": func(s *metav1.LabelSelector, x string) { s.MatchLabels = map[string]string{"app": x} },
+		"key":   func(s *metav1.LabelSelector, x string) { s.MatchLabels = map[string]string{x: "web"} },
+		"expression": func(s *metav1.LabelSelector, x string) {
+			s.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "app", Operator: "In", Values: []string{"a", x}}}
+		},
 		"key of expression": func(s *metav1.LabelSelector, x string) {
 			s.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: x, Operator: "Exists"}}
 		},

@@ -37,6 +37,8 @@ func Pod(pod *corev1.Pod) (snapshot.Pod, bool) {
 	}, true
 }
 
+// reportedAddresses are those that can be a pod's: loopback, link-local (cloud metadata), multicast, broadcast and unspecified ones are no pod's, whatever
+// pod CIDRs a member has, and an address in a set is let in on other members.
 func reportedAddresses(pod *corev1.Pod) []netip.Addr {
 	var out []netip.Addr
 	for _, ip := range pod.Status.PodIPs {
@@ -45,7 +47,7 @@ func reportedAddresses(pod *corev1.Pod) []netip.Addr {
 	if len(out) == 0 {
 		out = appendAddress(out, pod.Status.PodIP)
 	}
-	return out
+	return slices.DeleteFunc(out, func(addr netip.Addr) bool { return !addr.IsGlobalUnicast() })
 }
 
 // annotationEmptied says that Calico's annotations are there and hold nothing.
