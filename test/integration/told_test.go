@@ -84,7 +84,9 @@ func (f *toldFleet) addMember(name, env string, data map[string][]byte) {
 		&mcnv1alpha1.MemberCluster{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"env": env}},
 			Spec: mcnv1alpha1.MemberClusterSpec{Access: mcnv1alpha1.Access{Kubeconfig: &mcnv1alpha1.KubeconfigAccess{
-				SecretRef: mcnv1alpha1.SecretKeyReference{Name: name, Key: "kubeconfig"}}}},
+				SecretRef: mcnv1alpha1.SecretKeyReference{Name: name, Key: "kubeconfig"}}},
+				// Where they are not known, the first pod is news.
+				PodNetwork: mcnv1alpha1.PodNetwork{CIDRs: []mcnv1alpha1.CIDR{podCIDR(name)}}},
 		})
 }
 
