@@ -39,7 +39,7 @@ type flags struct {
 	settle, barrier                    time.Duration
 	metrics, probes                    string
 	leaderElect, version               bool
-	concurrency                        int
+	concurrency, maxResponse           int
 	log                                zap.Options
 }
 
@@ -81,6 +81,7 @@ func parse() flags {
 	flag.StringVar(&f.probes, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0 for nowhere")
 	flag.BoolVar(&f.leaderElect, "leader-elect", false, "take part in leader election, for more than one replica (default false)")
 	flag.IntVar(&f.concurrency, "concurrency", 4, "how many MemberClusters are reconciled at once")
+	flag.IntVar(&f.maxResponse, "max-response", 256, "how many `MiB` one answer of a member may have, which bounds what a member can make the operator hold; a list of 50,000 pods has about 250")
 	flag.BoolVar(&f.version, "version", false, "print the version and exit (default false)")
 	f.log.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -95,6 +96,9 @@ func (f *flags) validate() error {
 	}
 	if f.barrier < 0 {
 		problems = append(problems, fmt.Errorf("--barrier %s: write a duration of 0 or more, such as 30s", f.barrier))
+	}
+	if f.maxResponse < 1 {
+		problems = append(problems, fmt.Errorf("--max-response %d: write 1 or more", f.maxResponse))
 	}
 	if f.concurrency < 1 {
 		problems = append(problems, fmt.Errorf("--concurrency %d: write 1 or more", f.concurrency))
@@ -156,7 +160,7 @@ func run(ctx context.Context, f flags) error {
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	options := controllers.Options{Settings: settings, Namespace: f.namespace, Settle: f.settle, Barrier: f.barrier}
+	options := controllers.Options{Settings: settings, Namespace: f.namespace, Settle: f.settle, Barrier: f.barrier, MaxResponseBytes: int64(f.maxResponse) << 20}
 	if err := controllers.Setup(mgr, options); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func TestNothingReadsClientFeaturesBeforeMain(t *testing.T) {
 }
 
 func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
-	good := flags{settle: 0, barrier: 30 * time.Second, concurrency: 1}
+	good := flags{settle: 0, barrier: 30 * time.Second, concurrency: 1, maxResponse: 1}
 	if err := good.validate(); err != nil {
 		t.Errorf("good flags: %v", err)
 	}
@@ -25,6 +25,7 @@ func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
 		"--settle -1s: write a duration of 0 or more":  func(f *flags) { f.settle = -time.Second },
 		"--barrier -1s: write a duration of 0 or more": func(f *flags) { f.barrier = -time.Second },
 		"--concurrency 0: write 1 or more":             func(f *flags) { f.concurrency = 0 },
+		"--max-response 0: write 1 or more":            func(f *flags) { f.maxResponse = 0 },
 		"--concurrency -1: write 1 or more":            func(f *flags) { f.concurrency = -1 },
 	} {
 		f := good

@@ -28,6 +28,8 @@ type Options struct {
 	Resync time.Duration
 	// TokenClock is the clock by which tokens in kubeconfigs are renewed; default: time.Now.
 	TokenClock func() time.Time
+	// MaxResponseBytes is the most that is read of one answer of a member; 0 for the default.
+	MaxResponseBytes int64
 	// Metrics is where metrics are registered; default: controller-runtime's registry, which the manager serves.
 	Metrics prometheus.Registerer
 }
@@ -35,7 +37,7 @@ type Options struct {
 // Setup puts the operator together in a manager: the fleet, the members' workers and the controllers. The manager's cache must be limited by
 // HubCacheByObject.
 func Setup(mgr ctrl.Manager, opts Options) error {
-	members := fleet.New(fleet.Options{Hub: mgr.GetConfig(), Scheme: mgr.GetScheme(), Logger: mgr.GetLogger().WithName("fleet")})
+	members := fleet.New(fleet.Options{Hub: mgr.GetConfig(), Scheme: mgr.GetScheme(), Logger: mgr.GetLogger().WithName("fleet"), MaxResponseBytes: opts.MaxResponseBytes})
 	observer := newMetrics(stateCollector{reader: mgr.GetClient(), states: members.States, leads: mgr.Elected(), now: time.Now})
 	workers := member.NewManager(member.Options{
 		OwnerID: opts.Settings.OwnerID,

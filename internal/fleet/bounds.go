@@ -2,17 +2,15 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"os"
 	"time"
-)
 
-// errTooLarge is what ends a response that is larger than is taken.
-var errTooLarge = errors.New("the response is larger than is taken")
+	"multicloud.network/operator/internal/gather"
+)
 
 // bounded limits what one request, and one response, of a member can cost: how much is read, and how long it may take. Watches go on for as long as both sides like,
 // once they have begun; what one of their events may hold is limited by client-go.
@@ -52,9 +50,11 @@ func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-func tooLarge(most int64) error { return fmt.Errorf("%w: %d bytes are the most", errTooLarge, most) }
+func tooLarge(most int64) error {
+	return fmt.Errorf("%w: %d bytes are the most", gather.ErrTooLarge, most)
+}
 
-// boundedBody ends with errTooLarge after so many bytes. It counts what comes out of decompression.
+// boundedBody ends with gather.ErrTooLarge after so many bytes. It counts what comes out of decompression.
 type boundedBody struct {
 	io.ReadCloser
 	left, most int64

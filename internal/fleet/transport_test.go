@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"multicloud.network/operator/internal/gather"
 )
 
 // recordingServer tells who asked: the client certificate's name and the token, and by which of its connections.
@@ -223,7 +225,7 @@ func TestResponsesAreBounded(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	for path, want := range map[string]error{
-		"/fits": nil, "/declared": errTooLarge, "/endless": errTooLarge, "/bomb": errTooLarge, "/silent": errAny, "/drip": errAny,
+		"/fits": nil, "/declared": gather.ErrTooLarge, "/endless": gather.ErrTooLarge, "/bomb": gather.ErrTooLarge, "/silent": errAny, "/drip": errAny,
 	} {
 		maxTime := time.Minute
 		if errors.Is(want, errAny) {

@@ -21,6 +21,9 @@ import (
 // ErrNotRead is what a reader returns for a kind that it has not finished reading. It is no problem to report: what was known before stays.
 var ErrNotRead = errors.New("not read yet")
 
+// ErrTooLarge is why an answer was not read to its end.
+var ErrTooLarge = errors.New("the answer is larger than is taken")
+
 // ReadError says which verb a reader could not carry out; other errors are of a list.
 type ReadError struct {
 	Verb string
@@ -292,6 +295,9 @@ func Problem(verb string, k Kind, err error) string {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && status.Status().Reason != "" {
 		return fmt.Sprintf("cannot %s %s: the API server answers %s", verb, k.GroupResource(), status.Status().Reason)
+	}
+	if errors.Is(err, ErrTooLarge) {
+		return fmt.Sprintf("cannot %s %s: the answer is larger than is taken; raise the operator's --max-response if the cluster is that large", verb, k.GroupResource())
 	}
 	if errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "Client.Timeout") {
 		return fmt.Sprintf("cannot %s %s: no answer in time", verb, k.GroupResource())

@@ -151,7 +151,7 @@ func startScenario(t *testing.T) *scenario {
 	return s
 }
 
-// installation is the kind by which the Tigera operator's installations are known.
+// installation is the kind by which the Tigera operator's installations are known, and the one by which Calico's migrations are.
 const installation = `
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -162,6 +162,16 @@ spec:
   scope: Cluster
   versions:
   - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: datastoremigrations.migration.projectcalico.org}
+spec:
+  group: migration.projectcalico.org
+  names: {kind: DatastoreMigration, listKind: DatastoreMigrationList, plural: datastoremigrations, singular: datastoremigration}
+  scope: Cluster
+  versions:
+  - {name: v1beta1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
 `
 
 // fillMembers gives the members what clusters in use have: pods of teams, Calico's pool, its operator's kinds, the storage form of its API.

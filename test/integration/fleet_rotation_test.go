@@ -215,3 +215,11 @@ func testFleetOtherCredential(t *testing.T, native, plain *cluster.Cluster) {
 	f.Set(registration("m", 0), gw.kubeconfig(t, "renewed"))
 	g.Eventually(stateReason(f, "m"), patience).Should(gomega.Equal(mcnv1alpha1.ReasonConnected))
 }
+
+// fleetAdmin is a client for the test's own hands.
+func fleetAdmin(t *testing.T, on *cluster.Cluster) client.Client {
+	t.Helper()
+	c, err := client.New(on.RESTConfig(), client.Options{Scheme: fleetScheme(t)})
+	must(t, err)
+	return c
+}
