@@ -14,19 +14,19 @@ type phase int
 
 // The phases, in order. settled stands behind the last one.
 const (
-	phaseNone          phase = iota
-	phaseBase                // write tier, guard, pools, sets
-	phasePermits             // write permits and Calico rules
-	phaseDenies              // write denials
-	phaseDropDenies          // delete denials that are not wanted any more
-	phaseDropPermits         // delete permits and rules, and old guards
-	phaseDropBase            // delete sets and pools, and at the very end guard and tier
-	phaseSettled             // nothing to do
-	firstPolicyPhase   = phasePermits
-	lastPolicyPhase    = phaseDropPermits
-	sharedKey          = ""  // the shared objects, among networks
-	sharedDropKey      = "/" // their removal, which fails and is retried on its own
-	policyNameSegments = 2
+	phaseNone        phase = iota
+	phaseBase              // write tier, guard, pools, sets
+	phasePermits           // write permits and Calico rules
+	phaseDenies            // write denials
+	phaseDropDenies        // delete denials that are not wanted any more
+	phaseDropPermits       // delete permits and rules, and old guards
+	phaseDropBase          // delete sets and pools, and at the very end guard and tier
+	phaseSettled           // nothing to do
+	firstPolicyPhase = phasePermits
+	lastPolicyPhase  = phaseDropPermits
+	sharedKey        = ""  // the shared objects, among networks
+	sharedDropKey    = "/" // their removal, which fails and is retried on its own
+	policyNameParts  = 4   // network, part, role, hash
 )
 
 // String names the phase for logs.
@@ -90,12 +90,14 @@ func dropPhase(u *unstructured.Unstructured) phase {
 	return phaseDropDenies
 }
 
+// policyRole returns p, d or c; the tier, the network and the part may have dashes of their own, the hash has none.
 func policyRole(name string) string {
-	parts := strings.Split(name, "-")
-	if len(parts) < policyNameSegments {
+	_, rest, _ := strings.Cut(name, ".")
+	parts := strings.Split(rest, "-")
+	if len(parts) < policyNameParts {
 		return ""
 	}
-	return parts[len(parts)-policyNameSegments]
+	return parts[len(parts)-2]
 }
 
 // isGuard tells the guard from networks' policies: it is a policy that belongs to no network.

@@ -36,11 +36,12 @@ func crds(t *testing.T, on *cluster.Cluster) client.Client {
 	return out
 }
 
-// TestAMemberWhoseSchemaLacksSomething runs on a cluster of its own, whose definitions it changes.
-func TestAMemberWhoseSchemaLacksSomething(t *testing.T) {
+// TestAMemberThatLacksSomething runs on a cluster of its own, whose definitions and roles it changes.
+func TestAMemberThatLacksSomething(t *testing.T) {
 	on := cluster.ForTest(t, cluster.Options{Name: "lacking", Calico: cluster.Native, APIServerArgs: audited(t.TempDir(), "lacking")})
 	t.Run("a kind", func(t *testing.T) { testMissingKind(t, on) })
 	t.Run("a field", func(t *testing.T) { testMissingField(t, on) })
+	t.Run("a right", func(t *testing.T) { testMissingRight(t, on) })
 	t.Run("the will to keep a field", func(t *testing.T) { testMeddledField(t, on) })
 }
 
@@ -119,7 +120,7 @@ func testMissingField(t *testing.T, on *cluster.Cluster) {
 	b.engage("one")
 	b.intend("one", map[string]member.NetworkIntent{"net": {Generation: 1, Objects: b.version("net", "x")}}, nil)
 	got := b.wait("one", "net", func(r member.Result) bool { return r.Reason == mcnv1alpha1.ReasonWriteFailed })
-	for _, want := range []string{b.tier + ".guard-abc", ".spec.namespaceSelector", "CustomResourceDefinition"} {
+	for _, want := range []string{b.tier + ".guard-abc", "spec.namespaceSelector", "CustomResourceDefinition"} {
 		if !strings.Contains(got.Message, want) {
 			t.Errorf("%s: want %q in it", got.Message, want)
 		}
