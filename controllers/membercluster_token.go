@@ -54,7 +54,7 @@ type TokenReconciler struct {
 	// notes tell the members' controller what is wrong.
 	notes   *tokenNotes
 	metrics *metrics
-	mu    sync.Mutex
+	mu      sync.Mutex
 	// renewed is when a member's token was renewed last: a clock that differs from the member's must not make a loop of it.
 	renewed map[string]time.Time
 }
