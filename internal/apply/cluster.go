@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -203,7 +204,8 @@ func (c *Cluster) get(ctx context.Context, key compile.Key) (*unstructured.Unstr
 // to one of somebody else's that appeared since we looked. Calico v3.32.0 also answers NotFound to a policy that is applied first.
 func (c *Cluster) create(ctx context.Context, want *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	key, out := KeyOf(want), want.DeepCopy()
-	opts := []client.CreateOption{client.FieldOwner(mcnv1alpha1.FieldManager)}
+	// Strictly, as server-side apply is by itself: a policy that lost a field on its way would match more than was meant.
+	opts := []client.CreateOption{client.FieldOwner(mcnv1alpha1.FieldManager), client.FieldValidation(metav1.FieldValidationStrict)}
 	if c.dryRun {
 		opts = append(opts, client.DryRunAll)
 	}
@@ -243,8 +245,8 @@ func describe(doing string, key compile.Key, err error) error {
 	if apierrors.IsForbidden(err) {
 		return fmt.Errorf("%s %s %q: %w: %w", doing, key.Kind, key.Name, ErrForbidden, err)
 	}
-	// kube-apiserver says so with a plain internal error.
-	if err != nil && strings.Contains(err.Error(), "not declared in schema") {
+	// kube-apiserver says so with a plain internal error when it applies, and with a bad request when it creates.
+	if err != nil && (strings.Contains(err.Error(), "not declared in schema") || strings.Contains(err.Error(), "strict decoding error: unknown field")) {
 		return fmt.Errorf("%s %s %q: %w: %w", doing, key.Kind, key.Name, ErrFieldNotServed, err)
 	}
 	return fmt.Errorf("%s %s %q: %w", doing, key.Kind, key.Name, err)
