@@ -29,7 +29,7 @@ demo-stop: build-demo ## stop a demo that KEEP=1 left running
 ##@ Prove
 test: ## everything that proves the product
 	@start=$$SECONDS; \
-	$(MAKE) require-cc tools verify lint test-unit test-crd test-integration; \
+	$(MAKE) require-cc tools verify lint test-unit test-crd test-integration test-faults; \
 	printf '\n==> all tests passed in %d s\n' $$((SECONDS - start))
 
 test-unit: require-cc tools-cluster ## pure packages, controllers, tool modules, fuzz seeds: with the race detector
@@ -47,7 +47,14 @@ test-crd: require-cc tools-cluster ## schema and CEL rules, on a real API server
 
 test-integration: require-cc tools ## hub and members: real control planes, real Calico API, samples
 	$(SAY) 'integration tests, on real control planes with the real Calico API'
-	@packages=$$(go list ./test/... | grep -v /test/crd); go test -race -shuffle=on -p 1 -timeout 20m $$packages
+	@packages=$$(go list ./test/... | grep -vE '/test/(crd|faults)'); go test -race -shuffle=on -p 1 -timeout 20m $$packages
+
+test-faults: tools-cluster ## a fleet that is broken in every way of docs/faults.md: the real program, real control planes
+	$(SAY) 'faults: members and hub killed, frozen, emptied and lied about'
+	@go test -shuffle=on -p 1 -timeout 20m ./test/faults/...
+
+faults-doc: tools-cluster ## docs/faults.md, with the times that this run measures
+	@go test -timeout 20m -run 'TestFaults' ./test/faults -update-docs
 
 fuzz: ## look for trouble in each fuzz target for FUZZTIME (30s)
 	@grep -rlE '^func Fuzz' --include='*_test.go' internal | sort | while read -r file; do \
@@ -124,5 +131,5 @@ require-cc:
 	  echo 'the race detector needs a C compiler, and there is none: install gcc (Debian: apt-get install gcc libc6-dev)' >&2; exit 1; \
 	fi
 
-.PHONY: help demo demo-stop test test-unit test-crd test-integration fuzz lint verify generate manifests build plugin docker-build tools clean \
+.PHONY: help demo demo-stop test test-unit test-crd test-integration test-faults faults-doc fuzz lint verify generate manifests build plugin docker-build tools clean \
   build-demo tools-cluster require-cc
