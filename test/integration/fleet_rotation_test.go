@@ -119,9 +119,9 @@ func TestFleetRotation(t *testing.T) {
 		revoke = revokeNext
 	}
 	unchanged(g, "25 rotations")
-	pod := createPod(t, r.Client, "during", "10.1.0.9")
+	createPod(t, r.Client, "during", "10.1.0.9")
 	g.Eventually(seenPods(f, "m"), patience).Should(gomega.ContainElement("during"), "the watches that the first token opened go on")
-	must(t, conn.Client.Get(t.Context(), client.ObjectKeyFromObject(pod), &corev1.Pod{}))
+	must(t, conn.Client.Get(t.Context(), client.ObjectKey{Name: "kube-system"}, &corev1.Namespace{}))
 
 	// One that does not work leaves the former one in use.
 	f.Set(registration("m", 0), r.kubeconfig(t, "no-such-token"))
@@ -130,7 +130,7 @@ func TestFleetRotation(t *testing.T) {
 		gomega.HaveField("Problems", gomega.ContainElement(gomega.ContainSubstring("a new credential that does not work")))))
 	next, nextID, revokeNext := r.next(t)
 	f.Set(registration("m", 0), next)
-	g.Eventually(state, patience).Should(gomega.HaveField("Problems", gomega.BeEmpty()))
+	g.Eventually(state, patience).Should(gomega.HaveField("Problems", gomega.Not(gomega.ContainElement(gomega.ContainSubstring("a new credential")))))
 	g.Eventually(used, patience).Should(gomega.Equal(nextID))
 	unchanged(g, "a wrong credential")
 
