@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -23,6 +24,9 @@ var ErrNotRead = errors.New("not read yet")
 
 // ErrTooLarge is why an answer was not read to its end.
 var ErrTooLarge = errors.New("the answer is larger than is taken")
+
+// ErrNoList is why an answer to a list is not believed.
+var ErrNoList = errors.New("the answer is no list of the kind that was asked for")
 
 // ReadError says which verb a reader could not carry out; other errors are of a list.
 type ReadError struct {
@@ -302,5 +306,9 @@ func Problem(verb string, k Kind, err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "Client.Timeout") {
 		return fmt.Sprintf("cannot %s %s: no answer in time", verb, k.GroupResource())
 	}
-	return fmt.Sprintf("cannot %s %s: the API server cannot be asked", verb, k.GroupResource())
+	var path *url.Error
+	if verb == "list" && !errors.As(err, &path) {
+		return fmt.Sprintf("cannot list %s: what is answered is no such list; check that the kubeconfig's server is an API server, and what stands on the path to it", k.GroupResource())
+	}
+	return fmt.Sprintf("cannot %s %s: the API server cannot be asked; check the path to it", verb, k.GroupResource())
 }

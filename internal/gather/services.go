@@ -160,6 +160,9 @@ func service(s *corev1.Service, ports []corev1.ServicePort) snapshot.Service {
 	out.ClusterIPs = sortAddresses(addresses)
 	for _, p := range ports {
 		target := p.TargetPort
+		if p.Port < 0 || p.Port > 65535 || (target.Type == intstr.Int && (target.IntVal < 0 || target.IntVal > 65535)) {
+			continue // no API server takes such a port, and none may become a rule's
+		}
 		if target == (intstr.IntOrString{}) {
 			target = intstr.FromInt32(p.Port)
 		}
