@@ -315,6 +315,10 @@ func (m *member) compose() snapshot.Member {
 	if len(spec.PodNetwork.CIDRs) > 0 {
 		out.PodCIDRs = prefixes(spec.PodNetwork.CIDRs)
 	}
+	if m.pinned == "" || m.state.DuplicateOf != "" {
+		// It may be, or is, a cluster that is registered already: the same pod CIDRs twice would look like an overlap, and close the older one's permits.
+		out.PodCIDRs = nil
+	}
 	return out
 }
 
