@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ func (w *view) setProblem(gvk schema.GroupVersionKind, verb string, err error) {
 	}
 	// A connection that breaks need not mean much; the probe tells.
 	broken := err != nil && !had && apierrors.ReasonForError(err) == metav1.StatusReasonUnknown
-	if broken || apierrors.IsUnauthorized(err) {
+	if broken || apierrors.IsUnauthorized(err) || errors.Is(err, errOtherCluster) {
 		signal(w.suspect)
 	}
 }
@@ -92,7 +93,7 @@ func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, r
 	inner := toolscache.ToListerWatcherWithContext(lw)
 	observed := &toolscache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			list, err := inner.ListWithContext(ctx, options)
+			list, err := w.list(ctx, inner, options)
 			if err == nil {
 				err = proveList(list, gvk)
 			}
@@ -100,7 +101,7 @@ func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, r
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			events, err := inner.WatchWithContext(ctx, options)
+			events, err := w.open(ctx, inner, options)
 			w.observe(ctx, gvk, "watch", err)
 			return events, err
 		},
@@ -109,6 +110,46 @@ func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, r
 		return toolscache.NewSharedIndexInformer(withoutWatchList{observed}, object, resync, indexers)
 	}
 	return toolscache.NewSharedIndexInformer(observed, object, resync, indexers)
+}
+
+// errOtherCluster says that another cluster answers under the member's address.
+var errOtherCluster = errors.New("another cluster answers than the one that was connected to")
+
+// list lists, and believes the answer only if the cluster is the right one both before and after it. Between two probes another one may come to answer under
+// the member's address, and its list would take away all that the member has.
+func (w *view) list(ctx context.Context, from toolscache.ListerWithContext, options metav1.ListOptions) (runtime.Object, error) {
+	if err := w.sameCluster(ctx); err != nil {
+		return nil, err
+	}
+	list, err := from.ListWithContext(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return list, w.sameCluster(ctx)
+}
+
+// open begins a watch, whose events count only if the cluster is the right one once it has begun.
+func (w *view) open(ctx context.Context, from toolscache.WatcherWithContext, options metav1.ListOptions) (watch.Interface, error) {
+	events, err := from.WatchWithContext(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.sameCluster(ctx); err != nil {
+		events.Stop()
+		return nil, err
+	}
+	return events, nil
+}
+
+// sameCluster asks for the cluster's ID, as a probe does.
+func (w *view) sameCluster(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.opts.ProbeTimeout)
+	defer cancel()
+	id, err := w.conn.clusterID(ctx)
+	if err == nil && id != w.conn.id {
+		err = errOtherCluster
+	}
+	return err
 }
 
 // proveList refuses what is no list of a kind. An answer of another kind is no error to client-go, which leaves the list empty then: all that the member has would seem to be
