@@ -162,7 +162,7 @@ func judge(f NetworkFacts, c ClusterFacts) (metav1.ConditionStatus, mcnv1alpha1.
 	switch {
 	case len(f.Errors) > 0:
 		if f.InForce == 0 {
-			return metav1.ConditionFalse, mcnv1alpha1.ReasonInvalid, "the spec is invalid; what an earlier one wrote here stays in force"
+			return metav1.ConditionFalse, mcnv1alpha1.ReasonInvalid, "the spec is invalid; nothing is written here until it is mended, and what stands here stays"
 		}
 		return metav1.ConditionFalse, mcnv1alpha1.ReasonInvalid, fmt.Sprintf("the spec is invalid; generation %d stays in force", f.InForce)
 	case c.Role == mcnv1alpha1.RoleSource && c.Reachable:

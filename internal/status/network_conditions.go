@@ -60,7 +60,7 @@ func (v verdict) accepted() (metav1.ConditionStatus, mcnv1alpha1.Reason, string)
 				reason = mcnv1alpha1.ReasonNoExclusiveSlot
 			}
 		}
-		tail := "; what an earlier spec wrote stays in force"
+		tail := "; what an earlier spec wrote, if one was valid, stays in force"
 		switch {
 		case f.InForce > 0:
 			tail = fmt.Sprintf("; generation %d stays in force", f.InForce)
@@ -106,32 +106,48 @@ func (v verdict) programmed() (metav1.ConditionStatus, mcnv1alpha1.Reason, strin
 	return status, reason, fmt.Sprintf("%d of %d clusters hold the network as specified; %s", v.summary.Programmed, v.summary.Total, details)
 }
 
-// worst names the gravest reason among the clusters, and up to three clusters that have it.
+// worst names the gravest reason among the clusters, and clusters that have it. One message speaks for those that say the same; of those that say something
+// else there is their own, as long as they are few.
 func (v verdict) worst() (mcnv1alpha1.Reason, string) {
-	const few = 3
 	for _, reason := range reasonRank {
-		var names []string
-		count, first := 0, ""
+		var messages []string
+		names := map[string][]string{}
 		for _, c := range v.clusters {
 			if c.Role == mcnv1alpha1.RoleSource || c.Reason != string(reason) {
 				continue
 			}
-			if count++; count == 1 {
-				first = c.Message
+			if names[c.Message] == nil {
+				messages = append(messages, c.Message)
 			}
-			if count <= few {
-				names = append(names, c.Name)
-			}
+			names[c.Message] = append(names[c.Message], c.Name)
 		}
-		if count == 0 {
-			continue
+		if len(messages) > 0 {
+			return reason, grouped(messages, names)
 		}
-		if count > few {
-			names = append(names, fmt.Sprintf("and %d more", count-few))
-		}
-		return reason, fmt.Sprintf("%s: %s", strings.Join(names, ", "), first)
 	}
 	return mcnv1alpha1.ReasonProgressing, "the others are being worked on"
+}
+
+// grouped is a text for each message, with a few of the clusters that it speaks of, and the number of clusters that other messages speak of.
+func grouped(messages []string, names map[string][]string) string {
+	const fewNames, fewMessages = 3, 2
+	var out []string
+	left := 0
+	for i, message := range messages {
+		of := names[message]
+		if i >= fewMessages {
+			left += len(of)
+			continue
+		}
+		if more := len(of) - fewNames; more > 0 {
+			of = append(slices.Clone(of[:fewNames]), fmt.Sprintf("and %d more", more))
+		}
+		out = append(out, strings.Join(of, ", ")+": "+message)
+	}
+	if left > 0 {
+		out = append(out, fmt.Sprintf("%d more for other causes: see status.clusters", left))
+	}
+	return strings.Join(out, "; ")
 }
 
 func (v verdict) ready(

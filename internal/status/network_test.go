@@ -313,6 +313,18 @@ func TestModeAndCounts(t *testing.T) {
 	}
 }
 
+func TestEachCauseIsToldOfItsOwnClusters(t *testing.T) {
+	failed := mcnv1alpha1.ReasonWriteFailed
+	got := status.Network(status.NetworkFacts{Generation: 2, Clusters: []status.ClusterFacts{
+		failing("a", failed, "no room"), failing("b", failed, "no right"), failing("c", failed, "no room"), failing("d", failed, "no room"),
+		failing("e", failed, "no room"), failing("f", failed, "no time"), done("g"),
+	}})
+	want := "1 of 7 clusters hold the network as specified; a, c, d, and 1 more: no room; b: no right; 1 more for other causes: see status.clusters"
+	if c := meta.FindStatusCondition(got.Conditions, mcnv1alpha1.ConditionProgrammed); c.Message != want {
+		t.Errorf("Programmed says %q, want %q", c.Message, want)
+	}
+}
+
 func TestWarningsRideInAccepted(t *testing.T) {
 	got := status.Network(status.NetworkFacts{Generation: 2, Clusters: []status.ClusterFacts{done("a")}, Warnings: []compile.Warning{
 		{Code: mcnv1alpha1.WarningEmptySegment, Message: "segment api picks no pod"},
