@@ -12,9 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -32,9 +30,8 @@ type view struct {
 	opts *Options
 	// indexes returns those that the caches are to have.
 	indexes func() []index
-	// cluster has the cache of most kinds; foreign the cache of those of which only objects that are not ours are asked for.
+	// cluster has the cache. It holds our own objects too, stripped: of an object that gets our label, calico-apiserver tells no watch that selects by it.
 	cluster cluster.Cluster
-	foreign cache.Cache
 	// gatherer reads from the caches.
 	gatherer *gather.Gatherer
 	// informers are those of the kinds that are watched.
@@ -95,16 +92,8 @@ func (w *view) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	foreignOptions := options
-	if foreignOptions.DefaultLabelSelector, err = notOurs(); err != nil {
-		return err
-	}
-	if w.foreign, err = cache.New(w.conn.watchCfg, foreignOptions); err != nil {
-		return err
-	}
 	w.deadline = time.Now().Add(w.opts.OptionalTimeout)
 	w.running.Go(func() { w.report(ctx, w.cluster.Start(ctx)) })
-	w.running.Go(func() { w.report(ctx, w.foreign.Start(ctx)) })
 	for _, k := range gather.BaseKinds() {
 		w.watch(ctx, k)
 	}
@@ -128,7 +117,7 @@ func (w *view) watch(ctx context.Context, k gather.Kind) {
 	if w.informers[k] != nil {
 		return
 	}
-	informer, err := w.cacheFor(k).GetInformer(ctx, objectFor(k), cache.BlockUntilSynced(false))
+	informer, err := w.cluster.GetCache().GetInformer(ctx, objectFor(k), cache.BlockUntilSynced(false))
 	if err != nil {
 		w.setProblem(k.GroupVersionKind, "list", err)
 		return
@@ -152,13 +141,6 @@ func (w *view) watch(ctx context.Context, k gather.Kind) {
 			mark()
 		}
 	})
-}
-
-func (w *view) cacheFor(k gather.Kind) cache.Cache {
-	if k.Foreign {
-		return w.foreign
-	}
-	return w.cluster.GetCache()
 }
 
 // unwatched returns the kinds that the cluster may have come to serve.
@@ -303,7 +285,7 @@ func (w *view) List(ctx context.Context, list client.ObjectList, opts ...client.
 	if !synced {
 		return gather.ErrNotRead
 	}
-	return w.cacheFor(k).List(ctx, list, opts...)
+	return w.cluster.GetCache().List(ctx, list, opts...)
 }
 
 // Get implements client.Reader; gathering only lists.
@@ -336,14 +318,6 @@ func objectFor(k gather.Kind) client.Object {
 // mapperOf lets the cluster share the mapper of a client, and so its discovery.
 func mapperOf(c client.Client) func(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	return func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return c.RESTMapper(), nil }
-}
-
-func notOurs() (labels.Selector, error) {
-	absent, err := labels.NewRequirement(mcnv1alpha1.OwnerLabel, selection.DoesNotExist, nil)
-	if err != nil {
-		return nil, err
-	}
-	return labels.NewSelector().Add(*absent), nil
 }
 
 // signal fills a channel of capacity 1.

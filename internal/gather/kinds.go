@@ -15,7 +15,7 @@ type Kind struct {
 	Resource string
 	// Required kinds are needed before anything is known of a cluster: pods, namespaces, nodes and Services.
 	Required bool
-	// Foreign kinds are those of which only objects that are not ours matter; readers may filter by the absence of the owner label.
+	// Foreign kinds are those of which only objects that are not ours matter.
 	Foreign bool
 	// Namespace limits the reading to one namespace.
 	Namespace string

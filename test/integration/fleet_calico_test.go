@@ -65,6 +65,12 @@ func testFleetSeesCalico(t *testing.T, on *cluster.Cluster, form mcnv1alpha1.Cal
 	))
 	g.Eventually(func() fleet.State { s, _ := f.State("m"); return s }, patience).Should(gomega.HaveField("OwnPools", 1))
 
+	// One that gets an owner's label is nobody's foreign set any more, on either form of the API, and does not come back.
+	mine := objects[2].DeepCopyObject().(client.Object)
+	mine.SetLabels(map[string]string{"a": "b", mcnv1alpha1.OwnerLabel: "another"})
+	must(t, c.Update(ctx, mine))
+	g.Eventually(seen, patience).Should(gomega.HaveField("Sets", gomega.ConsistOf(gomega.HaveField("Namespace", "kube-system"))))
+
 	// Watches deliver what goes, too.
 	for _, object := range objects[2:] {
 		must(t, c.Delete(ctx, object))
