@@ -87,6 +87,9 @@ func (r *registration) mayUseSecret(ctx context.Context) error {
 		return nil
 	case err != nil:
 		return r.hub.explain(fmt.Sprintf("reading Secret %s/%s", o.namespace, o.name), err)
+	case secret.DeletionTimestamp != nil:
+		return fmt.Errorf("the hub's Secret %s/%s is being deleted, and is held only until the operator lets go of it: wait until it is gone, and run this again",
+			o.namespace, o.name)
 	case r.existing == nil && secret.Labels[managedByLabel] != mcnv1alpha1.PluginFieldManager:
 		return fmt.Errorf("the hub has a Secret %s/%s that this command did not write: choose another --name, or delete that Secret if it is of no use", o.namespace, o.name)
 	}

@@ -317,6 +317,10 @@ func testRegisterRefusals(t *testing.T, p *terminal) {
 	free := newTerminal(t, p.clusters["hub"], p.clusters["gcp"])
 	p.ok("unregister", "--name", "gcp", "--context", "gcp")
 	free.refused(failed, []string{"did not write", "another --name"}, "register", "--context", "gcp", "--name", "taken")
+	going := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "going", Finalizers: []string{"example.com/hold"}}}
+	must(t, p.clients["hub"].Create(t.Context(), going))
+	must(t, p.clients["hub"].Delete(t.Context(), going))
+	free.refused(failed, []string{"is being deleted", "wait until it is gone"}, "register", "--context", "gcp", "--name", "going")
 	if left := p.versions("gcp"); len(left) != 1 {
 		t.Errorf("a refusal, or unregister, left %v on the member, want the namespace only", left)
 	}
