@@ -47,11 +47,11 @@ test-crd: require-cc tools-cluster ## schema and CEL rules, on a real API server
 
 test-integration: require-cc tools ## hub and members: real control planes, real Calico API, samples
 	$(SAY) 'integration tests, on real control planes with the real Calico API'
-	@packages=$$(go list ./test/... | grep -vE '/test/(crd|faults)'); go test -race -shuffle=on -p 1 -timeout 20m $$packages
+	@packages=$$(go list ./test/... | grep -vE '/test/(crd|faults)'); go test -race -shuffle=on -p 1 -timeout 40m $$packages
 
 test-faults: tools-cluster ## a fleet that is broken in every way of docs/faults.md: the real program, real control planes
 	$(SAY) 'faults: members and hub killed, frozen, emptied and lied about'
-	@go test -shuffle=on -p 1 -timeout 20m ./test/faults/...
+	@go test -shuffle=on -p 1 -timeout 40m ./test/faults/...
 
 faults-doc: tools-cluster ## docs/faults.md, with the times that this run measures
 	@go test -timeout 20m -run 'TestFaults' ./test/faults -update-docs
