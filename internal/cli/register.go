@@ -32,7 +32,7 @@ const registerExamples = `  # The cluster of the context "aws" becomes a member 
   # The hub is itself a member
   kubectl mcn register --local --name hub --labels env=prod
 
-  # Once more: a new token, and nothing else changes
+  # Once more: a new token; of the rest only what a flag asks for, such as --labels, changes
   kubectl mcn register --context aws --name aws`
 
 const registerLong = `On the member it writes a service account with the rights of config/member-rbac (for role Source without the right to change anything) and

@@ -42,15 +42,15 @@ func (o *registerOptions) check(ctx context.Context, hub, member *side) (*unstru
 		}
 	}
 	if other != nil {
-		return nil, fmt.Errorf("the cluster of context %s (ID %s) is registered as %s already: use --name %s, or first: kubectl mcn unregister --name %s",
-			member.context, member.id, other.GetName(), other.GetName(), other.GetName())
+		return nil, fmt.Errorf("the cluster of context %s (ID %s) is registered as %s already: use --name %s, or first: kubectl mcn unregister --name %s --context %s",
+			member.context, member.id, other.GetName(), other.GetName(), other.GetName(), member.context)
 	}
 	return existing, nil
 }
 
 // checkExisting refuses to change what a name stands for.
 func (o *registerOptions) checkExisting(existing *unstructured.Unstructured, hub, member *side) error {
-	remedy := fmt.Sprintf("choose another --name, or first: kubectl mcn unregister --name %s", o.name)
+	remedy := fmt.Sprintf("choose another --name, or first run kubectl mcn unregister --name %s with the --context of the cluster that it stands for", o.name)
 	if existing.GetDeletionTimestamp() != nil {
 		return fmt.Errorf("%s is being removed: wait until it is gone (kubectl --context %s wait --for=delete membercluster/%s), and register then", o.name, hub.context, o.name)
 	}

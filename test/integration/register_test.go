@@ -291,7 +291,7 @@ func testRegisterSource(t *testing.T, p *terminal) {
 
 func testRegisterRefusals(t *testing.T, p *terminal) {
 	const failed, usage = 1, 2
-	p.refused(failed, []string{"registered as aws already", "unregister --name aws"}, "register", "--context", "aws", "--name", "other")
+	p.refused(failed, []string{"registered as aws already", "unregister --name aws --context aws"}, "register", "--context", "aws", "--name", "other")
 	p.refused(failed, []string{"the name aws belongs to another cluster", "choose another --name"}, "register", "--context", "gcp", "--name", "aws")
 	p.refused(failed, []string{"are the same cluster", "--local"}, "register", "--context", "hub", "--name", "hub")
 	p.refused(failed, []string{"other kind of access"}, "register", "--local", "--name", "aws")
