@@ -20,17 +20,17 @@ import (
 )
 
 const (
-	// leftoversName is the ConfigMap with what has to be removed from clusters that were out of reach: one key for each cluster ID.
+	// leftoversName is the ConfigMap with what has to be removed from clusters that were out of reach: one key for each cluster ID, and orphanedKey.
 	leftoversName = "multicloud-network-leftovers"
-	// maxLeftovers is how many bytes of keys and values it may hold; a ConfigMap takes 1 MiB.
-	maxLeftovers = 900 << 10
+	// maxLeftovers is how many bytes of keys and values it may hold of clusters, and maxRecord with orphanedKey; a ConfigMap takes 1 MiB.
+	maxLeftovers, maxRecord = 900 << 10, 1000 << 10
 	// leftoverTries is how often a change is tried that meets another one.
 	leftoverTries = 5
 )
 
 // errLeftoversFull says that nothing more can be recorded.
 var errLeftoversFull = errors.New("the ConfigMap " + leftoversName + " is full, so that it cannot be recorded what has to be removed when the clusters that " +
-	"are out of reach return; bring some of them back, take the keys of clusters that are gone for good out of it, or set deletionPolicy to Orphan")
+	"are out of reach return, or left there; bring some of them back, take the keys of clusters that are gone for good out of it, or set deletionPolicy to Orphan")
 
 // leftover is the evidence that something on a cluster is to be removed.
 type leftover struct {
@@ -71,6 +71,9 @@ type Leftovers struct {
 	mu       sync.Mutex
 	object   *corev1.ConfigMap // nil before it was read
 	clusters map[string]clusterLeftovers
+	orphaned orphanedNetworks
+	// garbled says that orphanedKey cannot be read, so that nobody knows what is to be spared.
+	garbled bool
 }
 
 // Load reads what was recorded, once.
@@ -93,7 +96,11 @@ func (l *Leftovers) load(ctx context.Context) error {
 		return fmt.Errorf("reading ConfigMap %s/%s, which says what has to be removed from clusters: %w", l.Namespace, leftoversName, err)
 	}
 	l.object, l.clusters = object, map[string]clusterLeftovers{}
+	l.orphaned, l.garbled = readOrphaned(object.Data[orphanedKey])
 	for id, text := range object.Data {
+		if id == orphanedKey {
+			continue
+		}
 		var c clusterLeftovers
 		// A value that cannot be read is no evidence; it stays as it is.
 		if json.Unmarshal([]byte(text), &c) == nil {
@@ -144,8 +151,9 @@ func (l *Leftovers) clear(c *clusterLeftovers) {
 	maps.DeleteFunc(c.Networks, func(_ string, n leftover) bool { return n.Owner == l.Owner })
 }
 
-// change edits the records of some clusters and writes them; when it returns nil they are on the hub. errLeftoversFull says that there is no room.
-func (l *Leftovers) change(ctx context.Context, edit map[string]func(*clusterLeftovers)) error {
+// change edits the records of some clusters, and those of our networks that were orphaned, and writes them; when it returns nil they are on the hub.
+// errLeftoversFull says that there is no room.
+func (l *Leftovers) change(ctx context.Context, edit map[string]func(*clusterLeftovers), orphaned ...func(orphans)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var err error
@@ -153,7 +161,7 @@ func (l *Leftovers) change(ctx context.Context, edit map[string]func(*clusterLef
 		if err = l.load(ctx); err != nil {
 			return err
 		}
-		if err = l.write(ctx, edit); err == nil || !stale(err) {
+		if err = l.write(ctx, edit, orphaned); err == nil || !stale(err) {
 			return err
 		}
 		l.object = nil
@@ -166,7 +174,7 @@ func stale(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
 }
 
-func (l *Leftovers) write(ctx context.Context, edit map[string]func(*clusterLeftovers)) error {
+func (l *Leftovers) write(ctx context.Context, edit map[string]func(*clusterLeftovers), orphaned []func(orphans)) error {
 	object, clusters := l.object.DeepCopy(), maps.Clone(l.clusters)
 	if object.Data == nil {
 		object.Data = map[string]string{}
@@ -191,10 +199,14 @@ func (l *Leftovers) write(ctx context.Context, edit map[string]func(*clusterLeft
 		}
 		clusters[id], object.Data[id] = c, string(text)
 	}
+	names, err := l.editOrphaned(object.Data, orphaned)
+	if err != nil {
+		return err
+	}
 	if equality.Semantic.DeepEqual(object.Data, l.object.Data) || (len(object.Data) == 0 && object.ResourceVersion == "") {
 		return nil
 	}
-	if now := size(object.Data); now > maxLeftovers && now > size(l.object.Data) {
+	if !fits(object.Data, l.object.Data) {
 		return errLeftoversFull
 	}
 	send := func() error { return l.Client.Update(ctx, object, client.FieldOwner(mcnv1alpha1.FieldManager)) }
@@ -204,8 +216,18 @@ func (l *Leftovers) write(ctx context.Context, edit map[string]func(*clusterLeft
 	if err := send(); err != nil {
 		return fmt.Errorf("writing ConfigMap %s/%s, which says what has to be removed from clusters: %w", l.Namespace, leftoversName, err)
 	}
-	l.object, l.clusters = object, clusters
+	l.object, l.clusters, l.orphaned = object, clusters, names
 	return nil
+}
+
+// fits tells whether there is room for a content, or it is smaller than the one before.
+func fits(now, before map[string]string) bool {
+	clusters := func(data map[string]string) int {
+		data = maps.Clone(data)
+		delete(data, orphanedKey)
+		return size(data)
+	}
+	return (size(now) <= maxRecord || size(now) <= size(before)) && (clusters(now) <= maxLeftovers || clusters(now) <= clusters(before))
 }
 
 func size(data map[string]string) int {
@@ -217,4 +239,6 @@ func size(data map[string]string) int {
 }
 
 // recordable tells whether a cluster can have leftovers: one that was never connected has none, and has no ID.
-func recordable(clusterID string) bool { return len(validation.IsConfigMapKey(clusterID)) == 0 }
+func recordable(clusterID string) bool {
+	return clusterID != orphanedKey && len(validation.IsConfigMapKey(clusterID)) == 0
+}

@@ -41,8 +41,9 @@ type MemberFleet interface {
 
 // Cleaner removes what the operator wrote to a member.
 type Cleaner interface {
-	// CleanMember removes everything of ours from a member that is reachable. It does not wait: done is false while there is something left.
-	CleanMember(ctx context.Context, name string) (done bool, err error)
+	// CleanMember removes everything of ours from a member that is reachable, but what belongs to the networks that are spared, and what that needs. It does not
+	// wait: done is false while there is something left.
+	CleanMember(ctx context.Context, name string, spared ...string) (done bool, err error)
 	// Statuses tells what the workers found on the members.
 	Statuses() map[string]member.Status
 	// Subscribe signals that Statuses changed.

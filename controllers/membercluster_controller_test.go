@@ -42,7 +42,7 @@ type recordingCleaner struct {
 	calls map[string]int
 }
 
-func (c *recordingCleaner) CleanMember(_ context.Context, name string) (bool, error) {
+func (c *recordingCleaner) CleanMember(_ context.Context, name string, _ ...string) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls[name]++

@@ -80,7 +80,14 @@ func (r *MemberClusterReconciler) clean(ctx context.Context, m *mcnv1alpha1.Memb
 
 // cleanNow takes everything of ours away from a member.
 func (r *MemberClusterReconciler) cleanNow(ctx context.Context, m *mcnv1alpha1.MemberCluster, id string) (waits string, err error) {
-	done, err := r.Cleaner.CleanMember(ctx, m.Name)
+	spared, err := r.spared(ctx)
+	if errors.Is(err, errOrphanedGarbled) {
+		return err.Error(), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	done, err := r.Cleaner.CleanMember(ctx, m.Name, spared...)
 	switch {
 	case errors.Is(err, member.ErrNotConnected), err == nil && !done:
 		return "what was written to the cluster is being taken away", nil
@@ -92,6 +99,25 @@ func (r *MemberClusterReconciler) cleanNow(ctx context.Context, m *mcnv1alpha1.M
 		return "", nil
 	}
 	return "", r.Leftovers.change(ctx, map[string]func(*clusterLeftovers){id: func(c *clusterLeftovers) { r.Leftovers.clear(c) }})
+}
+
+// spared are the networks that deletionPolicy Orphan left in place.
+func (r *MemberClusterReconciler) spared(ctx context.Context) ([]string, error) {
+	spared, err := r.Leftovers.spared()
+	if err != nil {
+		return nil, err
+	}
+	var networks mcnv1alpha1.MultiCloudNetworkList
+	if err := r.List(ctx, &networks); err != nil {
+		return nil, err
+	}
+	var deleting []*mcnv1alpha1.MultiCloudNetwork
+	for i := range networks.Items {
+		if !networks.Items[i].DeletionTimestamp.IsZero() {
+			deleting = append(deleting, &networks.Items[i])
+		}
+	}
+	return withOrphans(spared, deleting), nil
 }
 
 // final are the reasons that do not pass while somebody waits.

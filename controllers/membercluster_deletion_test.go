@@ -30,6 +30,7 @@ type stubMembers struct {
 	err     error
 	unknown map[string]int
 	cleaned int
+	spared  []string
 }
 
 func (f *stubMembers) Set(*mcnv1alpha1.MemberCluster, []byte)                          {}
@@ -39,7 +40,8 @@ func (f *stubMembers) State(name string) (fleet.State, bool)                    
 func (f *stubMembers) States() map[string]fleet.State                                  { return f.states }
 func (f *stubMembers) Member(string) (snapshot.Member, bool)                           { return snapshot.Member{}, true }
 func (f *stubMembers) Subscribe() <-chan struct{}                                      { return nil }
-func (f *stubMembers) CleanMember(context.Context, string) (bool, error) {
+func (f *stubMembers) CleanMember(_ context.Context, _ string, spared ...string) (bool, error) {
+	f.spared = spared
 	f.cleaned++
 	return f.done, f.err
 }

@@ -3,8 +3,11 @@ package controllers
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -55,12 +58,12 @@ func (r *NetworkReconciler) recordLeft(ctx context.Context, s *scope, n *mcnv1al
 			c.Member, c.Networks[n.Name] = name, note
 		}
 	}
-	err := r.Leftovers.change(ctx, edit)
+	err := r.recordDeletion(ctx, n, edit)
 	if err == nil {
 		delete(r.memory.obstacles, n.Name)
 		return true
 	}
-	if !errors.Is(err, errLeftoversFull) {
+	if !errors.Is(err, errLeftoversFull) && !errors.Is(err, errOrphanedGarbled) {
 		s.fail(n, "recording where it stays", err)
 		return false
 	}
@@ -70,6 +73,24 @@ func (r *NetworkReconciler) recordLeft(ctx context.Context, s *scope, n *mcnv1al
 	}
 	s.lookAgain(r.Barrier)
 	return false
+}
+
+// recordDeletion writes edits of the records, and whether what a deleted network wrote is spared wherever it stands: the last deletion under a name counts.
+func (r *NetworkReconciler) recordDeletion(ctx context.Context, n *mcnv1alpha1.MultiCloudNetwork, edit map[string]func(*clusterLeftovers)) error {
+	spared, err := r.Leftovers.spared()
+	orphan := n.Spec.DeletionPolicy == mcnv1alpha1.DeletionOrphan
+	if err == nil && slices.Contains(spared, n.Name) == orphan {
+		return r.Leftovers.change(ctx, edit)
+	}
+	if err != nil && !orphan {
+		return r.Leftovers.change(ctx, edit) // nothing is reclaimed meanwhile
+	}
+	return r.Leftovers.change(ctx, edit, func(all orphans) {
+		delete(all, n.Name)
+		if orphan {
+			all[n.Name] = r.Leftovers.note(r.Now(), 0).Since
+		}
+	})
 }
 
 // remains tells on which members a network stays because they are out of reach, or how long to wait before that can be said.
@@ -146,8 +167,23 @@ func (r *NetworkReconciler) dropLeftovers(ctx context.Context, s *scope) error {
 			}
 		}
 	}
-	if len(edit) == 0 {
+	back := r.returned(s)
+	if len(back) == 0 && len(edit) == 0 {
 		return nil
 	}
-	return r.Leftovers.change(ctx, edit)
+	if len(back) == 0 {
+		return r.Leftovers.change(ctx, edit)
+	}
+	return r.Leftovers.change(ctx, edit, func(all orphans) {
+		maps.DeleteFunc(all, func(name string, _ metav1.Time) bool { return slices.Contains(back, name) })
+	})
+}
+
+// returned are the orphaned networks that are in force again.
+func (r *NetworkReconciler) returned(s *scope) []string {
+	spared, err := r.Leftovers.spared()
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(spared, func(name string) bool { return s.inForce[name] == nil || s.loose[name] })
 }

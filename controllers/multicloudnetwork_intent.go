@@ -13,6 +13,10 @@ import (
 func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 	unsynced := s.unsynced()
 	awaited := slices.DeleteFunc(slices.Clone(unsynced), func(name string) bool { return r.hopeless(s, name) })
+	spared, unknown := r.Leftovers.spared()
+	if unknown != nil {
+		s.failed = append(s.failed, unknown)
+	}
 	intents := map[string]member.Intent{}
 	s.warnings = map[string][]compile.Warning{}
 	for _, m := range s.managed() {
@@ -20,13 +24,18 @@ func (r *NetworkReconciler) intend(_ context.Context, s *scope) error {
 		shared, warnings := s.compiler.Shared(m.Name)
 		s.warnings[m.Name] = warnings
 		left := r.Leftovers.of(s.clusterID(m.Name))
+		reclaim := s.reclaim(m.Name, left)
+		if unknown != nil {
+			reclaim = ""
+		}
 		intents[m.Name] = member.Intent{
 			UID:      string(object.UID),
 			Held:     object.Spec.Updates == mcnv1alpha1.UpdatesHeld,
 			Frozen:   s.leaving(m.Name),
 			Unread:   !s.states[m.Name].Synced,
 			Shared:   shared,
-			Reclaim:  s.reclaim(m.Name, left),
+			Reclaim:  reclaim,
+			Spared:   withOrphans(spared, s.deleting),
 			Networks: s.removals(left),
 			Unsynced: unsynced,
 		}

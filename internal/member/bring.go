@@ -51,7 +51,7 @@ func (w *worker) bring(ctx context.Context, cluster *apply.Cluster) (wrote bool,
 func (w *worker) effective() *prepared {
 	switch {
 	case w.isCleaning():
-		w.current = cleanIntent(w.live)
+		w.current = cleanIntent(w.live, w.sparedByCleaning())
 	case w.current.Reclaim != "" && w.current.Reclaim == w.conn.ClusterID:
 		w.current = w.current.withUnknown(w.live)
 	}
@@ -385,16 +385,20 @@ func (w *worker) publish() {
 		}
 	}
 	now := Status{Connected: true, Results: results, Unknown: w.current.unknown(w.live)}
-	if len(now.Unknown) == 0 && w.current.Reclaim == w.conn.ClusterID {
+	if w.current.reclaimed(now.Unknown) && w.current.Reclaim == w.conn.ClusterID {
 		now.Reclaimed = w.current.Reclaim
 	}
 	w.mu.Unlock()
 	w.store(now)
 }
 
-// onlyTierLeft tells whether everything went but what others hold on to: a tier with policies in it that are not ours cannot be deleted.
+// onlyTierLeft tells whether everything went but what is spared, and what others hold on to: a tier with policies in it that are not ours cannot be deleted.
 func (w *worker) onlyTierLeft() bool {
+	spares := slices.ContainsFunc(w.spared, w.live.has)
 	for key, u := range w.live {
+		if network := apply.Network(u); slices.Contains(w.spared, network) || (spares && network == sharedKey) {
+			continue
+		}
 		if key.Kind != apply.KindTier || (!apply.IsRefused(w.dropErr) && u.GetDeletionTimestamp() == nil) {
 			return false
 		}

@@ -35,6 +35,8 @@ type Intent struct {
 	// Reclaim is the ID of a cluster on which whatever belongs to no network that is named here is known to be left over. If the member is that cluster, it
 	// is removed; else, and while this is empty, it stays.
 	Reclaim string
+	// Spared are networks that are gone and whose objects stay all the same: Reclaim does not mean them, unless they are named below.
+	Spared []string
 	// Networks are what is to be done about each network. Objects of a network that is not named here are left as they are, but for Reclaim.
 	Networks map[string]NetworkIntent
 }
@@ -93,7 +95,7 @@ func prepare(in Intent) *prepared {
 	out.shared, out.err = convert(in.Shared)
 	frame := identities(in.Shared)
 	out.wholeShared = digest(frame)
-	all := []string{in.UID, fmt.Sprint(in.Held, in.Frozen, in.Unread, in.Unsynced, in.Reclaim), out.wholeShared}
+	all := []string{in.UID, fmt.Sprint(in.Held, in.Frozen, in.Unread, in.Unsynced, in.Reclaim, in.Spared), out.wholeShared}
 	for name, n := range in.Networks {
 		plan := &networkPlan{NetworkIntent: n}
 		if !n.Remove {

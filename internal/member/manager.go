@@ -159,12 +159,13 @@ func (m *Manager) markChanged(w *worker, in *prepared) {
 }
 
 // CleanMember takes away everything of ours on a member: policies, then sets and pools, then guard and tier. It does not block: it tells whether
-// that is done, and what failed last. From the first call on nothing is written there any more, whatever the intent. Subscribe tells when to ask again.
-func (m *Manager) CleanMember(_ context.Context, name string) (bool, error) {
+// that is done, and what failed last. From the first call on nothing is written there any more, whatever the intent. Networks that are spared stay, and with
+// them the tier, the guard and the pools. Subscribe tells when to ask again.
+func (m *Manager) CleanMember(_ context.Context, name string, spared ...string) (bool, error) {
 	m.mu.Lock()
 	w := m.worker(name)
 	m.mu.Unlock()
-	done, err := w.requestClean()
+	done, err := w.requestClean(spared)
 	if err != nil {
 		return false, fmt.Errorf("removing our objects from cluster %q: %w", name, err)
 	}

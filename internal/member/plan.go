@@ -215,11 +215,11 @@ func policyText(wants map[compile.Key]*wanted) string {
 	return b.String()
 }
 
-// cleanIntent is the intent that takes away everything of ours that is there.
-func cleanIntent(live content) *prepared {
+// cleanIntent is the intent that takes away everything of ours that is there, but what belongs to networks that are spared.
+func cleanIntent(live content, spared []string) *prepared {
 	out := &prepared{networks: map[string]*networkPlan{}}
 	for _, u := range live {
-		if name := apply.Network(u); name != sharedKey {
+		if name := apply.Network(u); name != sharedKey && !slices.Contains(spared, name) {
 			out.networks[name] = &networkPlan{NetworkIntent: NetworkIntent{Remove: true, Deleted: true}}
 		}
 	}
@@ -231,9 +231,22 @@ func (p *prepared) withUnknown(live content) *prepared {
 	out := *p
 	out.networks = maps.Clone(p.networks)
 	for network := range p.unknown(live) {
+		if slices.Contains(p.Spared, network) {
+			continue
+		}
 		out.networks[network] = &networkPlan{NetworkIntent: NetworkIntent{Remove: true, Deleted: true}, unknown: true}
 	}
 	return &out
+}
+
+// reclaimed tells whether nothing unknown is left but what is spared.
+func (p *prepared) reclaimed(unknown map[string]int) bool {
+	for network := range unknown {
+		if !slices.Contains(p.Spared, network) {
+			return false
+		}
+	}
+	return true
 }
 
 // unknown counts the objects of networks that the intent does not name.

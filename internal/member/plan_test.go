@@ -234,3 +234,30 @@ func TestWhatBelongsToNoNetworkIsCountedAndReclaimedWhereItIsKnownToBeLeftOver(t
 		t.Errorf("while it is being removed, unknown are %v, and net is %+v", got.unknown(live), got.networks["net"])
 	}
 }
+
+func TestWhatIsSparedStaysWithWhatItNeeds(t *testing.T) {
+	live := there(
+		thing(apply.KindTier, "t", "", nil), thing(apply.KindPolicy, "t.guard-1", "", nil), thing(apply.KindPool, "mcn-remote-1", "", nil),
+		thing(apply.KindPolicy, "t.left-a-d-1", "left", nil), thing(apply.KindPolicy, "t.gone-a-d-1", "gone", nil),
+	)
+	clean := cleanIntent(live, []string{"left"})
+	if got := told(planShared(clean, live)); len(clean.networks) != 1 || clean.networks["gone"] == nil || len(got) > 0 {
+		t.Errorf("cleaned are %v, and of the shared objects %v; want gone alone", clean.networks, got)
+	}
+	reclaim := prepare(Intent{Reclaim: "id", Spared: []string{"left"}}).withUnknown(live)
+	if got := told(planShared(reclaim, live)); len(reclaim.networks) != 1 || reclaim.networks["gone"] == nil || len(got) > 0 {
+		t.Errorf("reclaimed are %v, and of the shared objects %v; want gone alone", reclaim.networks, got)
+	}
+	if reclaim.reclaimed(reclaim.unknown(live)) || !reclaim.reclaimed(map[string]int{"left": 1}) {
+		t.Error("it is not told when all is reclaimed but what is spared")
+	}
+	w := watching()
+	w.live, w.spared = live, []string{"left"}
+	if w.onlyTierLeft() {
+		t.Error("it is clean before network gone is")
+	}
+	delete(live, compile.Key{Kind: apply.KindPolicy, Name: "t.gone-a-d-1"})
+	if !w.onlyTierLeft() {
+		t.Error("it is never clean")
+	}
+}

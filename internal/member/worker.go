@@ -42,6 +42,7 @@ type worker struct {
 	version  int       // counts intents
 	relist   bool      // somebody asked for a new look
 	clean    bool      // everything is to go
+	spared   []string  // networks that stay nevertheless
 	cleanErr error
 	cleaned  bool
 	state    Status
@@ -143,11 +144,11 @@ func (w *worker) planned(network string) *networkPlan {
 	return w.intent.networks[network]
 }
 
-func (w *worker) requestClean() (bool, error) {
+func (w *worker) requestClean(spared []string) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.clean {
-		w.clean, w.relist = true, true
+	if !w.clean || !slices.Equal(w.spared, spared) {
+		w.clean, w.relist, w.spared, w.cleaned = true, true, slices.Clone(spared), false
 		w.version++
 		defer w.wake()
 	}
@@ -259,6 +260,13 @@ func (w *worker) isCleaning() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.clean
+}
+
+// sparedByCleaning are the networks that cleaning leaves alone.
+func (w *worker) sparedByCleaning() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.spared
 }
 
 func (w *worker) outdated() bool {
