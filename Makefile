@@ -88,6 +88,7 @@ build: ## the operator, into bin/manager
 plugin: ## kubectl mcn, into bin
 	$(SAY) 'building the kubectl plugin'
 	@go build -o $(BIN)/kubectl-mcn ./cmd/kubectl-mcn
+	@install -m 755 cmd/kubectl-mcn/kubectl_complete-mcn $(BIN)/
 	@printf 'kubectl finds it on the PATH:\n  export PATH=%s:$$PATH\n  kubectl mcn --help\n' '$(BIN)'
 
 docker-build: ## the operator's image, IMG=name:tag
@@ -104,6 +105,7 @@ clean: ## what was built, and the cache with the tools (the next build takes lon
 build-demo:
 	@go build -o $(BIN)/demo ./hack/demo
 	@go build -o $(BIN)/kubectl-mcn ./cmd/kubectl-mcn
+	@install -m 755 cmd/kubectl-mcn/kubectl_complete-mcn $(BIN)/
 
 tools-cluster:
 	$(SAY) 'control planes and Calico, built from Go modules (from .cache, after the first time)'

@@ -69,8 +69,9 @@ func newRegister(streams genericiooptions.IOStreams) *cobra.Command {
 			if err := o.validate(); err != nil {
 				return err
 			}
-			return o.run(c.Context())
+			return failed(o.run(c.Context()))
 		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "the `name` of the MemberCluster and of its Secret")
@@ -89,6 +90,9 @@ func newRegister(streams genericiooptions.IOStreams) *cobra.Command {
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long --wait waits")
 	o.flags.AddFlags(f)
 	f.Lookup("context").Usage = "The kubeconfig's context of the member"
+	completeBoth(c, o.flags, &o.hubContext)
+	complete(c, "role", cobra.FixedCompletions([]string{string(mcnv1alpha1.RoleManaged), string(mcnv1alpha1.RoleSource)}, cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "deletion-policy", cobra.FixedCompletions([]string{string(mcnv1alpha1.DeletionDelete), string(mcnv1alpha1.DeletionOrphan)}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -110,6 +114,8 @@ func (o *registerOptions) validate() error {
 		return usagef("--deletion-policy %q: write Delete or Orphan", o.deletionPolicy)
 	case o.tokenLifetime < minTokenLifetime:
 		return usagef("--token-lifetime %s: write %s or more, which is what API servers ask", o.tokenLifetime, minTokenLifetime)
+	case o.wait && o.timeout <= 0:
+		return usagef("--timeout %s: write how long --wait waits, such as 2m", o.timeout)
 	case o.dryRun && o.wait:
 		return usagef("--dry-run writes nothing that --wait could wait for: leave one of them out")
 	}

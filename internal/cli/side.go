@@ -16,6 +16,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -72,6 +73,11 @@ func openSide(ctx context.Context, flags *genericclioptions.ConfigFlags, what, n
 	entry := raw.Contexts[name]
 	if entry == nil || raw.Clusters[entry.Cluster] == nil {
 		return nil, noContext(raw, what, name)
+	}
+	if flags.Timeout != nil {
+		if _, err := clientcmd.ParseTimeout(*flags.Timeout); err != nil {
+			return nil, usagef("--request-timeout %q: write a duration, such as 30s", *flags.Timeout)
+		}
 	}
 	config, err := loader.ClientConfig()
 	if err != nil {

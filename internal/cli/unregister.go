@@ -52,8 +52,12 @@ func newUnregister(streams genericiooptions.IOStreams) *cobra.Command {
 			if err := validateName(o.name); err != nil {
 				return err
 			}
-			return o.run(c.Context())
+			if o.wait && o.timeout <= 0 {
+				return usagef("--timeout %s: write how long --wait waits, such as 2m", o.timeout)
+			}
+			return failed(o.run(c.Context()))
 		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "the `name` of the MemberCluster")
@@ -64,6 +68,7 @@ func newUnregister(streams genericiooptions.IOStreams) *cobra.Command {
 	f.BoolVar(&o.keepMemberRBAC, "keep-member-rbac", false, "leave the operator's account on the member as it is")
 	o.flags.AddFlags(f)
 	f.Lookup("context").Usage = "The kubeconfig's context of the member; not needed for the hub itself"
+	completeBoth(c, o.flags, &o.hubContext)
 	return c
 }
 

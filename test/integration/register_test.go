@@ -142,6 +142,7 @@ func TestRegister(t *testing.T) {
 	p := newTerminal(t, all...)
 	access.InstallHub(t, all[0])
 	t.Run("a dry run shows everything and writes nothing", func(t *testing.T) { testRegisterDryRun(t, p) })
+	t.Run("kubectl completes the plugin", func(t *testing.T) { testCompletion(t, p) })
 	operator.Run(t, all[0], operator.Options{})
 	t.Run("a cluster becomes a member", func(t *testing.T) { testRegisterMember(t, p) })
 	t.Run("once more only rotates the token", func(t *testing.T) { testRegisterAgain(t, p) })
