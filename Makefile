@@ -29,7 +29,7 @@ demo-stop: build-demo ## stop a demo that KEEP=1 left running
 ##@ Prove
 test: ## everything that proves the product
 	@start=$$SECONDS; \
-	$(MAKE) require-cc tools verify lint test-unit test-crd test-integration test-faults; \
+	$(MAKE) require-cc tools verify lint test-unit test-live; \
 	printf '\n==> all tests passed in %d s\n' $$((SECONDS - start))
 
 test-unit: require-cc tools-cluster ## pure packages, controllers, tool modules, fuzz seeds: with the race detector
@@ -41,17 +41,24 @@ test-unit: require-cc tools-cluster ## pure packages, controllers, tool modules,
 	@cd hack/tools/nativecrds && CGO_ENABLED=0 go test ./...
 	@cd hack/tools/calico && CGO_ENABLED=0 go test ./cmd/...
 
-test-crd: require-cc tools-cluster ## schema and CEL rules, on a real API server
+# Tests on control planes wait more than they compute, so that many run at once. The faults take longest and begin first.
+LIVE := go test -race -shuffle=on -p 3 -parallel 6 -timeout 40m
+
+test-live: require-cc tools ## all tests on real control planes, at once: those of the next three targets
+	$(SAY) 'tests on real control planes with the real Calico API, about 10 minutes; each package reports when it is done'
+	@$(LIVE) ./test/faults ./test/integration $$(go list ./test/... | grep -vE '/test/(faults|integration)$$')
+
+test-crd: require-cc tools-cluster ## schema and CEL rules, on a real kube-apiserver
 	$(SAY) 'schema tests, on a real kube-apiserver'
-	@go test -race -shuffle=on ./test/crd/...
+	@$(LIVE) ./test/crd
 
 test-integration: require-cc tools ## hub and members: real control planes, real Calico API, samples
 	$(SAY) 'integration tests, on real control planes with the real Calico API'
-	@packages=$$(go list ./test/... | grep -vE '/test/(crd|faults)'); go test -race -shuffle=on -p 1 -timeout 40m $$packages
+	@$(LIVE) ./test/integration $$(go list ./test/... | grep -vE '/test/(crd|faults|integration)')
 
-test-faults: tools-cluster ## a fleet that is broken in every way of docs/faults.md: the real program, real control planes
+test-faults: require-cc tools-cluster ## a fleet that is broken in every way of docs/faults.md: the real program, real control planes
 	$(SAY) 'faults: members and hub killed, frozen, emptied and lied about'
-	@go test -shuffle=on -p 1 -timeout 40m ./test/faults/...
+	@$(LIVE) ./test/faults/...
 
 faults-doc: tools-cluster ## docs/faults.md, with the times that this run measures
 	@go test -timeout 20m -run 'TestFaults' ./test/faults -update-docs
@@ -133,5 +140,5 @@ require-cc:
 	  echo 'the race detector needs a C compiler, and there is none: install gcc (Debian: apt-get install gcc libc6-dev)' >&2; exit 1; \
 	fi
 
-.PHONY: help demo demo-stop test test-unit test-crd test-integration test-faults faults-doc fuzz lint verify generate manifests build plugin docker-build tools clean \
+.PHONY: help demo demo-stop test test-unit test-live test-crd test-integration test-faults faults-doc fuzz lint verify generate manifests build plugin docker-build tools clean \
   build-demo tools-cluster require-cc

@@ -142,6 +142,7 @@ func live(t *testing.T, c *cluster.Cluster, folder string) map[string]string {
 
 // TestBasesBuild builds each base alone, and those together that belong together on one cluster.
 func TestBasesBuild(t *testing.T) {
+	t.Parallel()
 	for _, folders := range [][]string{
 		{"crd"}, {"rbac"}, {"manager"}, {"default"}, {"member-rbac"}, {"local"}, {"samples"},
 		{"crd", "rbac", "manager", "local", "samples"}, {"default", "local", "samples"},
@@ -157,6 +158,7 @@ func TestBasesBuild(t *testing.T) {
 
 // TestDefaultHoldsItsParts keeps config/default the sum of its bases.
 func TestDefaultHoldsItsParts(t *testing.T) {
+	t.Parallel()
 	parts, whole := build(t, "crd", "rbac", "manager"), build(t, "default")
 	if len(parts) != len(whole) {
 		t.Errorf("config/default has %d objects, its parts %d", len(whole), len(parts))

@@ -29,6 +29,7 @@ type handover struct {
 // TestHandover runs several replicas as a Deployment with more of them does, and takes the leader away: by SIGTERM, as a rollout, and by SIGKILL, as a
 // node that fails. The next one takes over and writes nothing, because nothing changed.
 func TestHandover(t *testing.T) {
+	t.Parallel()
 	clusters := cluster.AllForTest(t,
 		cluster.Options{Name: "handover", APIServerArgs: audit.Args(t)},
 		cluster.Options{Name: "handover-member", Calico: cluster.Aggregated, APIServerArgs: audit.Args(t)})

@@ -24,6 +24,7 @@ import (
 
 // TestInstall follows the guide on a fresh hub: apply, run, use, delete.
 func TestInstall(t *testing.T) {
+	t.Parallel()
 	clusters := cluster.AllForTest(t, cluster.Options{Name: "install"}, cluster.Options{Name: "installed-member", Calico: cluster.Native})
 	hub, member := clusters[0], clusters[1]
 	t.Run("apply", func(t *testing.T) { checkApply(t, hub) })

@@ -37,6 +37,7 @@ const webhook = "the admission webhook of Calico 3.32, which these clusters do n
 // TestLeastPrivilege drives the operator's program through all that it does, on a hub and members of every form of Calico's API, and compares what its
 // accounts asked the API servers for with what their roles give: nothing is refused, and nothing is given that is not used.
 func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
 	s := startScenario(t)
 	s.run()
 	s.p.Kill()

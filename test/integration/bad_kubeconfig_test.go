@@ -57,6 +57,7 @@ func newTrap(t *testing.T) *trap {
 // memory. The operator says why it does not use it, in words that hold nothing of it; what is in force on the member stays as it is; and with the good
 // credential back all is well again.
 func TestABadKubeconfigTouchesNothing(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, map[string]cluster.Calico{"native": cluster.Native})
 	f.pod("native", "pay", "web", nil, "10.110.1.1")
 	f.startOperator()

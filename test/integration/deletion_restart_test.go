@@ -20,6 +20,7 @@ import (
 
 // TestWhatIsInForceOutlivesEverythingOnTheHub restarts the operator while specs are held back, takes the hub's API server away, and in the end everything on it.
 func TestWhatIsInForceOutlivesEverythingOnTheHub(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, map[string]cluster.Calico{"aws": cluster.Aggregated, "gcp": cluster.Native})
 	for name := range f.members {
 		f.pod(name, "pay", "web", map[string]string{"app": "web"}, strings.Replace(string(podCIDR(name)), "0.0/16", "1.1", 1))

@@ -100,6 +100,7 @@ func (f *fleetOfTest) registerAs(member, name string) {
 // TestADeadMemberHoldsUpNoDeletion is the fault matrix's row F39: a member dies, then a network is deleted, then the member. The others are clean at once, nothing hangs,
 // and what was left is removed when the cluster returns under another name, to another operator process.
 func TestADeadMemberHoldsUpNoDeletion(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, map[string]cluster.Calico{"aws": cluster.Aggregated, "gcp": cluster.Native, "prem": cluster.Native})
 	for name := range f.members {
 		f.pod(name, "pay", "web", map[string]string{"app": "web"}, strings.Replace(string(podCIDR(name)), "0.0/16", "1.1", 1))
@@ -239,6 +240,7 @@ func checkAFormerlyManagedSourceIsLeftAlone(t *testing.T, f *fleetOfTest) {
 
 // TestTheHubAsAMemberIsCleaned deletes a network and a MemberCluster of the hub itself, which has no Secret.
 func TestTheHubAsAMemberIsCleaned(t *testing.T) {
+	t.Parallel()
 	hub := cluster.ForTest(t, cluster.Options{Name: "hub", Calico: cluster.Native})
 	f := &fleetOfTest{t: t, cfg: hub, members: map[string]*cluster.Cluster{"local": hub}, clients: map[string]client.Client{}}
 	f.hub = f.client(hub)

@@ -48,6 +48,7 @@ func fight(t *testing.T, c client.Client, key compile.Key) (stop func()) {
 }
 
 func TestWhoeverKeepsChangingOurObjectsIsNamedAndNotFought(t *testing.T) {
+	t.Parallel()
 	const truce = 6 * time.Second
 	eachFormOfWorker(t, func(t *testing.T, on *cluster.Cluster) {
 		b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": on}, onlyEvents(nil), func(o *member.Options) { o.Truce = truce })

@@ -38,6 +38,7 @@ func crds(t *testing.T, on *cluster.Cluster) client.Client {
 
 // TestAMemberThatLacksSomething runs on a cluster of its own, whose definitions and roles it changes.
 func TestAMemberThatLacksSomething(t *testing.T) {
+	t.Parallel()
 	on := cluster.ForTest(t, cluster.Options{Name: "lacking", Calico: cluster.Native, APIServerArgs: audited(t.TempDir(), "lacking")})
 	t.Run("a kind", func(t *testing.T) { testMissingKind(t, on) })
 	t.Run("a field", func(t *testing.T) { testMissingField(t, on) })

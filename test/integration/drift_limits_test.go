@@ -46,6 +46,7 @@ func (b *bench) behind(name string) *proxy.Proxy {
 }
 
 func TestAMemberInTroubleIsNotPressedAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	const pause = 6 * time.Second
 	b := newBench(t, time.Millisecond, 100*time.Millisecond, map[string]*cluster.Cluster{"one": forms["native"], "two": forms["aggregated"]}, func(o *member.Options) {
 		o.BreakAfter, o.BreakFor = 3, pause

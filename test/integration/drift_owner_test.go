@@ -20,6 +20,7 @@ import (
 )
 
 func TestTheSecondOperatorTakesOverNothing(t *testing.T) {
+	t.Parallel()
 	eachFormOfWorker(t, func(t *testing.T, on *cluster.Cluster) {
 		first := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": on}, onlyEvents(nil))
 		first.intend("one", map[string]member.NetworkIntent{"net": {Generation: 1, Objects: first.version("net", "x")}}, nil)
@@ -70,6 +71,7 @@ func TestTheSecondOperatorTakesOverNothing(t *testing.T) {
 
 // TestAnObjectThatAppearsBeforeItIsCreatedIsNotTakenOver lets somebody be faster, between our look and our write.
 func TestAnObjectThatAppearsBeforeItIsCreatedIsNotTakenOver(t *testing.T) {
+	t.Parallel()
 	for name, on := range forms {
 		t.Run(name, func(t *testing.T) {
 			for _, r := range everyKind("late") {

@@ -131,6 +131,7 @@ func setField(value any, path ...string) func(*unstructured.Unstructured) {
 }
 
 func TestWhatOthersChangeIsPutBackFromEvents(t *testing.T) {
+	t.Parallel()
 	eachFormOfWorker(t, func(t *testing.T, on *cluster.Cluster) {
 		h := &heard{}
 		b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": on}, onlyEvents(h))
@@ -224,6 +225,7 @@ func TestWhatOthersChangeIsPutBackFromEvents(t *testing.T) {
 }
 
 func TestOwnWritesListNothingMoreWhenWatched(t *testing.T) {
+	t.Parallel()
 	eachFormOfWorker(t, func(t *testing.T, on *cluster.Cluster) {
 		b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": on}, onlyEvents(nil))
 		lists := func(hash string, generation int64) int {
@@ -264,6 +266,7 @@ func (b *bench) settled(name string, on *cluster.Cluster) []request {
 }
 
 func TestNothingIsSentWhereNothingChanged(t *testing.T) {
+	t.Parallel()
 	eachFormOfWorker(t, func(t *testing.T, on *cluster.Cluster) {
 		var opts member.Options
 		b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": on}, onlyEvents(nil), func(o *member.Options) { opts = *o })

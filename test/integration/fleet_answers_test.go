@@ -91,9 +91,16 @@ const (
 	outOfSight = "the cluster cannot be watched, and what is known of it is held: "
 )
 
-// TestAnswersThatAreNone is the row "API answers" of bad input: lists of pods that are none take the member out of sight, with a message that says what to do
+// TestAnswers is the row "API answers" of bad input. Its parts spoil the same pod, and so follow each other.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	t.Run("none", answersThatAreNone)
+	t.Run("odd", answersThatAreOdd)
+}
+
+// answersThatAreNone: lists of pods that are none take the member out of sight, with a message that says what to do
 // and with what was known of it held, and it returns when they are right again. The other member is as ever.
-func TestAnswersThatAreNone(t *testing.T) {
+func answersThatAreNone(t *testing.T) {
 	b := newAnswersBench(t)
 	for _, tc := range []struct {
 		name  string
@@ -143,8 +150,8 @@ func (b *answersBench) checkOutOfSight(t *testing.T, fault proxy.Fault, want str
 	b.Expect(seenPods(b.fleet, "spoilt")()).To(gomega.ContainElement("answers"))
 }
 
-// TestAnswersThatAreOdd is the rest of that row: what is odd and harmless is read, the odd parts left out.
-func TestAnswersThatAreOdd(t *testing.T) {
+// answersThatAreOdd: what is odd and harmless is read, the odd parts left out.
+func answersThatAreOdd(t *testing.T) {
 	b := newAnswersBench(t)
 	resources := []string{"pods", "services", "nodes", "namespaces", "daemonsets", "endpointslices"}
 	rule := func(resource string, fault proxy.Fault) {
@@ -213,7 +220,8 @@ func TestAnswersThatAreOdd(t *testing.T) {
 	b.Expect(state.Reason).To(gomega.Equal(mcnv1alpha1.ReasonConnected))
 	b.Expect(state.Problems).NotTo(gomega.ContainElement(gomega.HavePrefix("cannot")))
 	b.proxy.Clear()
-	b.proxy.Expire(proxy.Match{Verbs: []string{"watch"}})
+	b.Eventually(func() int { return b.proxy.Watching(proxy.Watches("pods")) }, patience).Should(gomega.BeNumerically(">", 0))
+	b.proxy.Expire(proxy.Watches("pods"))
 	b.Eventually(func() map[string]string {
 		m, _ := b.fleet.Member("spoilt")
 		for _, p := range m.Pods {

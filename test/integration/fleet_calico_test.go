@@ -19,6 +19,7 @@ import (
 
 // TestFleetSeesCalico follows Calico's objects on both forms of its API: through calico-apiserver and as CRDs.
 func TestFleetSeesCalico(t *testing.T) {
+	t.Parallel()
 	clusters := cluster.AllForTest(t, cluster.Options{Name: "sees-native", Calico: cluster.Native}, cluster.Options{Name: "sees-aggregated", Calico: cluster.Aggregated})
 	for i, form := range []mcnv1alpha1.CalicoAPI{mcnv1alpha1.CalicoAPINative, mcnv1alpha1.CalicoAPIAggregated} {
 		t.Run(string(form), func(t *testing.T) { testFleetSeesCalico(t, clusters[i], form) })

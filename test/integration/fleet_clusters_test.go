@@ -20,6 +20,7 @@ import (
 
 // TestClustersUnderOtherNamesAndLabels is the row "Clusters" of bad input, on a hub that is a member itself, and one other member.
 func TestClustersUnderOtherNamesAndLabels(t *testing.T) {
+	t.Parallel()
 	all := cluster.AllForTest(t, cluster.Options{Name: "hub", Calico: cluster.Native}, cluster.Options{Name: "aws", Calico: cluster.Native})
 	f := &fleetOfTest{t: t, cfg: all[0], members: map[string]*cluster.Cluster{"local": all[0], "aws": all[1]}, clients: map[string]client.Client{}}
 	f.hub, f.clients["aws"] = f.client(all[0]), f.client(all[1])
@@ -216,6 +217,7 @@ func checkTheHubTwice(f *fleetOfTest) {
 
 // TestAnotherClusterUnderTheSameName registers a name anew, with another UID, for another cluster: nothing of the former one is held, and it is no mismatch.
 func TestAnotherClusterUnderTheSameName(t *testing.T) {
+	t.Parallel()
 	g := gomega.NewWithT(t)
 	first, second := forms["native"], forms["aggregated"]
 	createPod(t, fleetAdmin(t, first), "of-the-first", "10.1.0.1")

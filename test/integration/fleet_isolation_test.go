@@ -95,6 +95,7 @@ func (f *flood) endless(w http.ResponseWriter, r *http.Request) {
 
 // TestFleetIsolation registers members that each break in another way beside one that is well, and sees that it fares as if it were alone.
 func TestFleetIsolation(t *testing.T) {
+	t.Parallel()
 	g := gomega.NewWithT(t)
 	clusters := cluster.AllForTest(t, cluster.Options{Name: "isolation-well"}, cluster.Options{Name: "isolation-frozen"})
 	well, frozen := clusters[0], clusters[1]

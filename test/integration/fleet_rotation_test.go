@@ -74,6 +74,7 @@ func (r *rotator) next(t *testing.T) (kubeconfig []byte, id string, revoke func(
 
 // TestFleetRotation exchanges a member's credential in every way, and counts at its API server what that costs.
 func TestFleetRotation(t *testing.T) {
+	t.Parallel()
 	log, args := newAuditLog(t)
 	on := cluster.AllForTest(t, cluster.Options{Name: "rotation", Calico: cluster.Native, APIServerArgs: args})[0]
 	g := gomega.NewWithT(t)

@@ -197,6 +197,7 @@ func seenPods(f *fleet.Fleet, name string) func() []string {
 const patience = 60 * time.Second
 
 func TestFleet(t *testing.T) {
+	t.Parallel()
 	clusters := cluster.AllForTest(t, cluster.Options{Name: "fleet-native", Calico: cluster.Native}, cluster.Options{Name: "fleet-plain"})
 	native, plain := clusters[0], clusters[1]
 	c, err := client.New(native.RESTConfig(), client.Options{Scheme: fleetScheme(t)})

@@ -250,6 +250,7 @@ func (b *modesBench) contents() map[string]map[string]string {
 // TestModes runs one fleet in the modes of the guide: one hub that is a member itself, and an operator in every cluster that manages its own and reads the
 // others. With one owner ID and the same names, the same stands on each cluster.
 func TestModes(t *testing.T) {
+	t.Parallel()
 	b := newModesBench(t)
 	stop := b.run("aws")
 	for _, name := range b.names {

@@ -68,6 +68,7 @@ func (f *fleetOfTest) clusterStatus(network, member string) mcnv1alpha1.ClusterS
 }
 
 func TestNetworksLiveThroughChangesOfTheirFleet(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, map[string]cluster.Calico{"aws": cluster.Aggregated, "gcp": cluster.Native})
 	for name := range f.members {
 		f.pod(name, "pay", "web", map[string]string{"app": "web"}, strings.Replace(string(podCIDR(name)), "0.0/16", "1.1", 1))
@@ -250,6 +251,7 @@ func checkOrphanedItsObjectsStay(t *testing.T, f *fleetOfTest) {
 }
 
 func TestAClusterOutOfReachIsToldAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, map[string]cluster.Calico{"aws": cluster.Native, "gcp": cluster.Native})
 	f.startOperator()
 	f.create(f.hub, flatNetwork("net", nil))

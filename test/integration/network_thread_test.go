@@ -222,6 +222,7 @@ func countKind(objects []string, kind string) int {
 }
 
 func TestFlatNetworkIsInForceOnThreeMembersAndGoesWithoutTrace(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, map[string]cluster.Calico{"aws": cluster.Aggregated, "gcp": cluster.Aggregated, "prem": cluster.Native})
 	for name := range f.members {
 		f.pod(name, "pay", "web", map[string]string{"app": "web"}, strings.Replace(string(podCIDR(name)), "0.0/16", "1.1", 1))

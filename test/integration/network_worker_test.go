@@ -267,7 +267,10 @@ func (b *bench) intend(name string, networks map[string]member.NetworkIntent, ch
 func eachFormOfWorker(t *testing.T, test func(t *testing.T, on *cluster.Cluster)) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(forms)) {
-		t.Run(name, func(t *testing.T) { test(t, forms[name]) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, forms[name])
+		})
 	}
 }
 
@@ -283,6 +286,7 @@ func (b *bench) short(writes []string) []string {
 }
 
 func TestWorkerChangesInAnOrderThatCutsNothing(t *testing.T) {
+	t.Parallel()
 	eachFormOfWorker(t, func(t *testing.T, on *cluster.Cluster) {
 		b := newBench(t, 20*time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": on})
 		b.intend("one", map[string]member.NetworkIntent{"net": {Generation: 1, Objects: b.version("net", "x")}}, nil)
@@ -356,6 +360,7 @@ func (b *bench) intents(hash string, generation int64, members ...string) map[st
 }
 
 func TestWorkerWaitsForTheOtherMembers(t *testing.T) {
+	t.Parallel()
 	// The barrier outlasts the test: whoever is slow is waited for.
 	b := newBench(t, time.Millisecond, time.Hour, map[string]*cluster.Cluster{"one": forms["aggregated"], "two": forms["native"]})
 	b.manager.SetIntents(b.intents("x", 1, "one", "two"))
@@ -376,6 +381,7 @@ func TestWorkerWaitsForTheOtherMembers(t *testing.T) {
 }
 
 func TestWorkerDoesNotWaitForEver(t *testing.T) {
+	t.Parallel()
 	const barrier = 700 * time.Millisecond
 	b := newBench(t, time.Millisecond, barrier, map[string]*cluster.Cluster{"one": forms["aggregated"], "two": forms["native"]})
 	b.manager.SetIntents(b.intents("x", 1, "one", "two"))
@@ -407,6 +413,7 @@ func TestWorkerDoesNotWaitForEver(t *testing.T) {
 }
 
 func TestCalicoRulesStopAtTheFirstThatFails(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": forms["aggregated"]})
 	failed := func(r member.Result) bool { return r.Reason == mcnv1alpha1.ReasonWriteFailed }
 	b.set(func() { b.refuse[b.tier+".net-flat-c-xa"] = true })
@@ -437,6 +444,7 @@ func onlyPolicies(in member.Intent) member.Intent {
 }
 
 func TestWorkerTouchesOnlyWhatIsOursAndKnown(t *testing.T) {
+	t.Parallel()
 	eachFormOfWorker(t, func(t *testing.T, on *cluster.Cluster) {
 		b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": on})
 		foreign := &calicov3.GlobalNetworkSet{ObjectMeta: metav1.ObjectMeta{Name: "mcn-" + b.tier + "-ax"}, Spec: calicov3.GlobalNetworkSetSpec{Nets: []string{"192.0.2.1/32"}}}
@@ -473,6 +481,7 @@ func TestWorkerTouchesOnlyWhatIsOursAndKnown(t *testing.T) {
 }
 
 func TestRemovingANetworkLeavesWhatAnotherUses(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": forms["aggregated"]})
 	b.intend("one", map[string]member.NetworkIntent{"a": {Generation: 1, Objects: b.version("a", "x")}, "b": {Generation: 1, Objects: b.version("b", "x")}}, nil)
 	b.wait("one", "a", programmed(1))
@@ -489,6 +498,7 @@ func TestRemovingANetworkLeavesWhatAnotherUses(t *testing.T) {
 }
 
 func TestHeldFreezesPoliciesAndLetsSetsFlow(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": forms["aggregated"]})
 	objects := func(hash, address string) []compile.Object {
 		return append([]compile.Object{b.addresses("net", "web", address)}, b.version("net", hash)[1:]...)
@@ -509,6 +519,7 @@ func TestHeldFreezesPoliciesAndLetsSetsFlow(t *testing.T) {
 }
 
 func TestStagedAndEnforcedTradePlacesWithoutAGap(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": forms["native"]})
 	enforced := []compile.Object{b.policy("net", "p", "x", 2100), b.policy("net", "d", "x", 4000)}
 	staged := []compile.Object{b.staged(enforced[0]), b.staged(enforced[1])}
@@ -536,6 +547,7 @@ func TestStagedAndEnforcedTradePlacesWithoutAGap(t *testing.T) {
 }
 
 func TestSetsOfAMemberThatWasNotListedYetStay(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": forms["aggregated"]})
 	b.intend("one", map[string]member.NetworkIntent{"net": {Generation: 1, Objects: b.version("net", "x")}}, nil)
 	b.wait("one", "net", programmed(1))
@@ -555,6 +567,7 @@ func TestSetsOfAMemberThatWasNotListedYetStay(t *testing.T) {
 }
 
 func TestAMemberThatWasNotReadYetIsOnlyFreedOfWhatIsDeleted(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, time.Millisecond, time.Second, map[string]*cluster.Cluster{"one": forms["aggregated"]})
 	b.intend("one", map[string]member.NetworkIntent{"a": {Generation: 1, Objects: b.version("a", "x")}, "b": {Generation: 1, Objects: b.version("b", "x")}}, nil)
 	b.wait("one", "a", programmed(1))
@@ -574,6 +587,7 @@ func TestAMemberThatWasNotReadYetIsOnlyFreedOfWhatIsDeleted(t *testing.T) {
 }
 
 func TestAMemberThatIsAwayIsBroughtUpToDateWhenItReturns(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, time.Millisecond, 100*time.Millisecond, map[string]*cluster.Cluster{"one": forms["aggregated"], "two": forms["native"]})
 	b.set(func() { b.away["two"] = true })
 	intents := map[string]member.Intent{}

@@ -138,6 +138,7 @@ func may(t *testing.T, cfg *rest.Config, what authorizationv1.ResourceAttributes
 }
 
 func TestRegister(t *testing.T) {
+	t.Parallel()
 	all := cluster.AllForTest(t, cluster.Options{Name: "hub", Calico: cluster.Native}, cluster.Options{Name: "aws", Calico: cluster.Native}, cluster.Options{Name: "gcp"})
 	p := newTerminal(t, all...)
 	access.InstallHub(t, all[0])

@@ -61,6 +61,7 @@ func (b *renewalBench) waitMember(kind string, status metav1.ConditionStatus, re
 }
 
 func TestTokenIsRenewed(t *testing.T) {
+	t.Parallel()
 	all := cluster.AllForTest(t, cluster.Options{Name: "hub"}, cluster.Options{Name: "aws", Calico: cluster.Native})
 	access.InstallHub(t, all[0])
 	b := &renewalBench{terminal: newTerminal(t, all...)}

@@ -37,6 +37,7 @@ type toldFleet struct {
 // TestWhatTheOperatorTells runs the operator's program, makes its members fail in every way that involves a credential, and looks at all that is told:
 // logs, events, statuses, metrics and the audit logs of both sides.
 func TestWhatTheOperatorTells(t *testing.T) {
+	t.Parallel()
 	f := startTold(t)
 	t.Run("why each member is not connected", f.testRefusals)
 	t.Run("a flap makes one event for each turn", f.testFlap)

@@ -23,6 +23,7 @@ spec: {tier: TIER, order: 1, selector: app == 'probe', types: [Ingress]}
 
 // TestMemberRole proves what the hub's credential can do on a member, and what not.
 func TestMemberRole(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	member, err := cluster.Start(ctx, cluster.Options{Name: "roles", Calico: cluster.Aggregated, Progress: t.Output()})

@@ -92,6 +92,7 @@ func networks(t *testing.T) []*mcnv1alpha1.MultiCloudNetwork {
 }
 
 func TestMembersDecode(t *testing.T) {
+	t.Parallel()
 	seen := 0
 	for _, d := range documents(t) {
 		if d.kind != "MemberCluster" {
@@ -109,6 +110,7 @@ func TestMembersDecode(t *testing.T) {
 
 // TestEveryModelIsShown keeps one sample for each model.
 func TestEveryModelIsShown(t *testing.T) {
+	t.Parallel()
 	shown := map[mcnv1alpha1.Model]bool{}
 	for _, network := range networks(t) {
 		shown[network.Spec.Model] = true
@@ -122,6 +124,7 @@ func TestEveryModelIsShown(t *testing.T) {
 
 // TestNetworksCompile compiles all samples together, as a fleet would that has them all.
 func TestNetworksCompile(t *testing.T) {
+	t.Parallel()
 	all := networks(t)
 	fleet := fleet()
 	compiler := compile.New(compile.Input{
@@ -170,6 +173,7 @@ func expected(network string, w compile.Warning) bool {
 
 // TestTeamsSharePods proves what two-teams.yaml says: the broker's pods are in both networks.
 func TestTeamsSharePods(t *testing.T) {
+	t.Parallel()
 	compiler := compile.New(compile.Input{
 		Settings: compile.Settings{OwnerID: "samples", Tier: mcnv1alpha1.DefaultTier, TierOrder: mcnv1alpha1.DefaultTierOrder},
 		Networks: networks(t), Fleet: fleet(),
@@ -183,6 +187,7 @@ func TestTeamsSharePods(t *testing.T) {
 
 // TestAPIServerTakesSamples applies the manifests and all samples to a real API server, with kubectl as a user would.
 func TestAPIServerTakesSamples(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	hub, err := cluster.Start(ctx, cluster.Options{Name: "samples", Progress: t.Output()})
