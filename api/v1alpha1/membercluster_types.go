@@ -16,7 +16,8 @@ import (
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`,description="Managed, or Source: only read."
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether networks can be in force there."
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why; each reason has a heading in docs/troubleshooting.md."
-// +kubebuilder:printcolumn:name="Stale-Since",type=date,JSONPath=`.status.staleSince`,description="How long the operator has not seen the cluster; empty while it sees it."
+// +kubebuilder:printcolumn:name="Stale-Since",type=date,JSONPath=`.status.staleSince`,description="How long the operator has not seen the cluster; empty while it sees it, and until it first did."
+// +kubebuilder:printcolumn:name="Updates",type=string,priority=1,JSONPath=`.spec.updates`,description="Automatic, or Held: policies there stay as they are."
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes a label value on the members, so it must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit; write '-' instead of '.'"
 type MemberCluster struct {
@@ -210,7 +211,7 @@ type MemberClusterStatus struct {
 	// +kubebuilder:validation:MaxItems=1024
 	PodCIDRs []CIDR `json:"podCIDRs,omitempty"`
 
-	// staleSince is when the operator last lost sight of the cluster; absent while it sees it.
+	// staleSince is when the operator last lost sight of the cluster; absent while it sees it, and until it first did.
 	// +optional
 	StaleSince *metav1.Time `json:"staleSince,omitempty"`
 

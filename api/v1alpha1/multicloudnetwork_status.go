@@ -119,7 +119,7 @@ type ClusterStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
-	// staleSince is when the operator last lost sight of the cluster; absent while it sees it.
+	// staleSince is when the operator last lost sight of the cluster; absent while it sees it, and until it first did.
 	// +optional
 	StaleSince *metav1.Time `json:"staleSince,omitempty"`
 }

@@ -66,7 +66,7 @@ func TestMemberColumns(t *testing.T) {
 	}
 	want := [][]string{
 		{"Name", "columns-member"}, {"Provider", "aws"}, {"Region", "us-east-1"}, {"Calico", "v3.31.0"}, {"CNI", "AmazonVPC"}, {"Role", "Managed"},
-		{"Ready", "Unknown"}, {"Reason", "ConnectionFailed"}, {"Stale-Since", "3h"}, {"Age", "*"},
+		{"Ready", "Unknown"}, {"Reason", "ConnectionFailed"}, {"Stale-Since", "3h"}, {"Updates (wide)", "Held"}, {"Age", "*"},
 	}
 	if diff := cmp.Diff(want, tableRow(t, "memberclusters", "columns-member")); diff != "" {
 		t.Errorf("columns (-want +got):\n%s", diff)

@@ -99,17 +99,33 @@ func TestKubectlGetMembers(t *testing.T) {
 		Conditions: []metav1.Condition{readyCondition(metav1.ConditionFalse, mcnv1alpha1.ReasonConnectionFailed)},
 	})
 	create(t, build(t, memberBase, edit{"metadata.name", "get-newborn-member"}))
+	leaving := build(t, memberBase, edit{"metadata.name", "get-leaving"}, edit{"spec.updates", "Automatic"}, edit{"metadata.finalizers", "[" + mcnv1alpha1.CleanupFinalizer + "]"})
+	writeStatus(t, leaving, &mcnv1alpha1.MemberClusterStatus{
+		ObservedGeneration: 1, Conditions: []metav1.Condition{readyCondition(metav1.ConditionFalse, mcnv1alpha1.ReasonDeleting)},
+	})
+	if err := hub.Delete(t.Context(), leaving); err != nil {
+		t.Fatal(err)
+	}
 
-	names := []string{"get-aws", "get-lost", "get-newborn-member"}
+	names := []string{"get-aws", "get-lost", "get-leaving", "get-newborn-member"}
 	want := `
 NAME                 PROVIDER   REGION      CALICO    CNI         ROLE      READY     REASON             STALE-SINCE   AGE
 get-aws              aws        us-east-1   v3.31.0   AmazonVPC   Managed   True      Ready                            0s
 get-lost                                              Calico      Source    False     ConnectionFailed   3d            0s
+get-leaving                                                       Managed   False     Deleting                         0s
 get-newborn-member                                                Managed   Unknown   Pending                          0s
 `
-	for _, format := range []string{"", "wide"} {
-		if diff := cmp.Diff(want, kubectlGet(t, append([]string{"mcm", "-o", format}, names...)...)); diff != "" {
-			t.Errorf("kubectl get mcm -o %q (-want +got):\n%s", format, diff)
-		}
+	if diff := cmp.Diff(want, kubectlGet(t, append([]string{"mcm"}, names...)...)); diff != "" {
+		t.Errorf("kubectl get mcm (-want +got):\n%s", diff)
+	}
+	wantWide := `
+NAME                 PROVIDER   REGION      CALICO    CNI         ROLE      READY     REASON             STALE-SINCE   UPDATES     AGE
+get-aws              aws        us-east-1   v3.31.0   AmazonVPC   Managed   True      Ready                            Held        0s
+get-lost                                              Calico      Source    False     ConnectionFailed   3d            Held        0s
+get-leaving                                                       Managed   False     Deleting                         Automatic   0s
+get-newborn-member                                                Managed   Unknown   Pending                          Held        0s
+`
+	if diff := cmp.Diff(wantWide, kubectlGet(t, append([]string{"mcm", "-o", "wide"}, names...)...)); diff != "" {
+		t.Errorf("kubectl get mcm -o wide (-want +got):\n%s", diff)
 	}
 }

@@ -73,13 +73,13 @@ var networkCases = map[string]ruleCase{
 // routeCases are about routes, peers and their ports.
 var routeCases = map[string]ruleCase{
 	"an unknown segment in from": {base: vlanBase, edits: []edit{{"spec.routes[1].from[0].segment", "web"}},
-		wantField: "spec.routes", wantMessage: "from names an unknown segment"},
+		wantField: "spec.routes", wantMessage: "from of one of the routes names an unknown segment: look at each routes[].from[].segment"},
 	"an unknown segment in to": {base: vlanBase, edits: []edit{{"spec.routes[1].to[0].segment", "flat"}},
-		wantField: "spec.routes", wantMessage: "to names an unknown segment"},
+		wantField: "spec.routes", wantMessage: "to of one of the routes names an unknown segment: look at each routes[].to[].segment"},
 	"a segment other than flat in Flat": {base: flatBase, edits: []edit{{"spec.routes[0].to[0].segment", "api"}},
-		wantField: "spec.routes", wantMessage: "write segment: flat"},
+		wantField: "spec.routes", wantMessage: "look at each routes[].from[].segment and to[].segment; a Flat network has one segment, so write segment: flat"},
 	"a segment other than flat in Flat's from": {base: flatBase, edits: []edit{{"spec.routes[0].from", "[{segment: api}]"}},
-		wantField: "spec.routes", wantMessage: "write segment: flat"},
+		wantField: "spec.routes", wantMessage: "look at each routes[].from[].segment and to[].segment; a Flat network has one segment, so write segment: flat"},
 	"no end is segments": {base: flatBase, edits: []edit{{"spec.routes[0].to", "[{nodes: {}}]"}},
 		wantField: "spec.routes[0]", wantMessage: "one end of a route must be this network's"},
 	"both ends are mixed": {base: vlanBase, edits: []edit{{"spec.routes[0].from", "[{nodes: {}}, {segment: api}]"}, {"spec.routes[0].to", "[{segment: api}, {cidrs: [10.0.0.0/8]}]"}},
