@@ -82,7 +82,7 @@ func (b *benchOfNetworks) start(hub client.Client) {
 func (b *benchOfNetworks) connect(names ...string) {
 	for _, name := range names {
 		b.fleet.members = append(b.fleet.members, snapshot.Member{Name: name, Labels: map[string]string{"env": "test", "name": name}})
-		b.fleet.states[name] = fleet.State{Reachable: true, Synced: true, CalicoReady: true, ClusterID: "id-" + name}
+		b.fleet.states[name] = fleet.State{Reachable: true, Synced: true, Seen: true, CalicoReady: true, ClusterID: "id-" + name}
 		b.fleet.statuses[name] = member.Status{Connected: true}
 	}
 }
@@ -149,7 +149,7 @@ func TestStartUpGraceBeginsWithTheFirstPass(t *testing.T) {
 
 func TestDeletionWaitsForMembersThatTheFleetDoesNotKnowYet(t *testing.T) {
 	gcp := memberObject("gcp")
-	gcp.Status.ClusterID = "id-gcp"
+	gcp.Status.ClusterID, gcp.Status.KubernetesVersion = "id-gcp", "v1.36.3"
 	b := newBenchOfNetworks(t, interceptor.Funcs{}, memberObject("aws"), gcp, deleted("net", 2))
 	b.connect("aws")
 	b.fleet.statuses["aws"] = member.Status{Connected: true, Results: map[string]member.Result{"net": {Generation: 2, Gone: true}}}

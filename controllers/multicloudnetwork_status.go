@@ -12,6 +12,7 @@ import (
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/internal/fleet"
 	"multicloud.network/operator/internal/member"
 	"multicloud.network/operator/internal/status"
 )
@@ -93,7 +94,9 @@ func (r *NetworkReconciler) facts(s *scope, n *mcnv1alpha1.MultiCloudNetwork) st
 		names = s.targets()
 	}
 	for _, name := range names {
-		out.Clusters = append(out.Clusters, s.clusterFacts(n, name, result))
+		facts := s.clusterFacts(n, name, result)
+		facts.Left = r.left(s, name, n)
+		out.Clusters = append(out.Clusters, facts)
 	}
 	return out
 }
@@ -102,7 +105,7 @@ func (s *scope) clusterFacts(n *mcnv1alpha1.MultiCloudNetwork, name string, resu
 	state, object := s.states[name], s.members[name]
 	out := status.ClusterFacts{
 		Name: name, Role: mcnv1alpha1.RoleManaged,
-		Reachable: state.Reachable, UnreachableMessage: state.Message, StaleSince: state.StaleSince,
+		Reachable: state.Reachable, UnreachableMessage: state.Message, StaleSince: state.StaleSince, Unseen: s.unseen(name),
 		CalicoReady: state.CalicoReady, CalicoMessage: state.CalicoMessage,
 		Held: n.Spec.Updates == mcnv1alpha1.UpdatesHeld,
 	}
@@ -123,9 +126,25 @@ func (s *scope) clusterFacts(n *mcnv1alpha1.MultiCloudNetwork, name string, resu
 	return out
 }
 
+// unseen tells whether the operator has never been connected to a member.
+func (s *scope) unseen(name string) bool {
+	if state, ok := s.states[name]; ok {
+		return !state.Seen
+	}
+	m := s.members[name]
+	return m != nil && !fleet.SeenBefore(m)
+}
+
+// left tells whether something is recorded to stand on a member, beside what the deletion of this very network records.
+func (r *NetworkReconciler) left(s *scope, name string, n *mcnv1alpha1.MultiCloudNetwork) bool {
+	recorded := r.Leftovers.of(s.clusterID(name))
+	_, own := recorded.Networks[n.Name]
+	return recorded.All != nil || recorded.Kept != nil || (own && n.DeletionTimestamp.IsZero())
+}
+
 func report(r member.Result) *status.Report {
 	return &status.Report{
-		Generation: r.Generation, Outdated: r.Outdated, Staged: r.Staged, Programmed: r.Programmed, Gone: r.Gone, Reason: r.Reason, Message: r.Message,
+		Generation: r.Generation, Outdated: r.Outdated, Staged: r.Staged, Programmed: r.Programmed, Gone: r.Gone, Reason: r.Reason, Message: r.Message, Waits: r.Waits,
 	}
 }
 

@@ -155,7 +155,7 @@ func TestARestartRecordsNothingAnew(t *testing.T) {
 
 // lose makes a member unreachable, for longer than anybody waits.
 func (b *benchOfNetworks) lose(name string) {
-	b.fleet.states[name] = fleet.State{Synced: true, Reason: mcnv1alpha1.ReasonConnectionFailed, ClusterID: b.fleet.states[name].ClusterID}
+	b.fleet.states[name] = fleet.State{Synced: true, Seen: true, Reason: mcnv1alpha1.ReasonConnectionFailed, ClusterID: b.fleet.states[name].ClusterID}
 	b.fleet.statuses[name] = member.Status{LostSince: b.clock.Add(-time.Hour)}
 }
 

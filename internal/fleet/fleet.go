@@ -174,7 +174,7 @@ func (f *Fleet) registerLocked(object *mcnv1alpha1.MemberCluster) (m *member, ch
 			ClusterID: object.Status.ClusterID, KubernetesVersion: object.Status.KubernetesVersion,
 			Cloud: object.Status.Cloud, Calico: object.Status.Calico, PodCIDRs: prefixes(object.Status.PodCIDRs),
 		}
-		m.state.StaleSince = object.Status.StaleSince.DeepCopy()
+		m.state.StaleSince, m.state.Seen = object.Status.StaleSince.DeepCopy(), SeenBefore(object)
 		m.state.CalicoReason, m.state.CalicoMessage = mcnv1alpha1.ReasonConnecting, "the cluster has not been read yet"
 		f.members[object.Name] = m
 	}
@@ -191,6 +191,11 @@ func (f *Fleet) registerLocked(object *mcnv1alpha1.MemberCluster) (m *member, ch
 		f.preferLocked(m)
 	}
 	return m, changed
+}
+
+// SeenBefore tells from a MemberCluster's status whether its cluster has ever been in sight: the version that is in it is read together with all else.
+func SeenBefore(object *mcnv1alpha1.MemberCluster) bool {
+	return object.Status.KubernetesVersion != "" || object.Status.StaleSince != nil
 }
 
 // sameAccess says whether two versions of a MemberCluster lead to the same cluster in the same way.
@@ -212,7 +217,7 @@ func (f *Fleet) loseLocked(m *member, reason mcnv1alpha1.Reason, message string)
 	m.conn = nil
 	m.state.Reachable = false
 	m.state.Reason, m.state.Message = reason, message
-	if m.state.StaleSince == nil {
+	if m.state.Seen && m.state.StaleSince == nil {
 		// Status keeps whole seconds; with more, what is written would differ from what is read back.
 		m.state.StaleSince = &metav1.Time{Time: f.opts.Now().Truncate(time.Second)}
 	}

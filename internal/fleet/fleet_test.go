@@ -57,7 +57,7 @@ func TestStatusIsWhatIsKnownAfterARestart(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	state, _ := f.State("m")
-	if !state.StaleSince.Equal(&stale) || state.Synced || state.Reachable || state.ClusterID != "id" {
+	if !state.StaleSince.Equal(&stale) || !state.Seen || state.Synced || state.Reachable || state.ClusterID != "id" {
 		t.Errorf("got %+v", state)
 	}
 }
@@ -97,15 +97,25 @@ func TestOnlyNewsIsSignalled(t *testing.T) {
 
 func TestStaleSinceIsTheTransition(t *testing.T) {
 	f := testFleet(t)
-	f.SetFault(testMember("m", 1), mcnv1alpha1.ReasonSecretNotFound, "gone")
+	member := testMember("m", 1)
+	member.Status.KubernetesVersion = "v1.36.3"
+	f.SetFault(member, mcnv1alpha1.ReasonSecretNotFound, "gone")
 	first, _ := f.State("m")
 	if want := metav1.Unix(5000, 0); !first.StaleSince.Equal(&want) || first.StaleSince.Nanosecond() != 0 {
 		t.Errorf("got %v, want whole seconds of the clock", first.StaleSince)
 	}
 	f.opts.Now = func() time.Time { return time.Unix(9000, 0) }
-	f.SetFault(testMember("m", 1), mcnv1alpha1.ReasonKubeconfigInvalid, "bad")
+	f.SetFault(member, mcnv1alpha1.ReasonKubeconfigInvalid, "bad")
 	if second, _ := f.State("m"); !second.StaleSince.Equal(first.StaleSince) {
 		t.Errorf("staleSince went on from %v to %v", first.StaleSince, second.StaleSince)
+	}
+}
+
+func TestWhatWasNeverSeenIsNotStale(t *testing.T) {
+	f := testFleet(t)
+	f.SetFault(testMember("m", 1), mcnv1alpha1.ReasonSecretNotFound, "gone")
+	if state, _ := f.State("m"); state.StaleSince != nil || state.Seen {
+		t.Errorf("got %+v of a member that was never connected, want it neither seen nor stale", state)
 	}
 }
 
@@ -127,7 +137,7 @@ func TestRefusedKubeconfigIsAFault(t *testing.T) {
 	f := testFleet(t)
 	f.Set(testMember("m", 1), []byte(withUser("exec: {command: "+canary+"}")))
 	state, _ := f.State("m")
-	if state.Reason != mcnv1alpha1.ReasonKubeconfigRefused || strings.Contains(state.Message, canary) || state.StaleSince == nil {
+	if state.Reason != mcnv1alpha1.ReasonKubeconfigRefused || strings.Contains(state.Message, canary) {
 		t.Errorf("got %+v", state)
 	}
 	if _, ok := f.Connection("m"); ok {

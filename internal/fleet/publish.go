@@ -69,7 +69,7 @@ func (p *publisher) publish() {
 		}
 		m.conn, m.facts = p.connection, facts
 		m.facts.Member.ClusterID = m.pinned
-		m.state.Reachable, m.state.Synced, m.state.StaleSince = true, true, nil
+		m.state.Reachable, m.state.Synced, m.state.Seen, m.state.StaleSince = true, true, true, nil
 		m.state.Reason, m.state.Message = mcnv1alpha1.ReasonConnected, "connected to the cluster and watching it"
 		m.state.CalicoReady, m.state.CalicoReason, m.state.CalicoMessage = facts.Health.Ready, facts.Health.Reason, facts.Health.Message
 		m.state.OwnPools, m.state.Problems = facts.OwnPools, m.problems()

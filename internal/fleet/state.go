@@ -19,10 +19,12 @@ type State struct {
 	// Synced says that there has been a complete view since this process started. Until then the member's absence from a snapshot's lists means nothing:
 	// remove nothing because of it.
 	Synced bool
+	// Seen says that there has been a complete view at any time: in this process or, as the MemberCluster's status tells, in a former one.
+	Seen bool
 	// Reason and Message say why the member is reachable or not.
 	Reason  mcnv1alpha1.Reason
 	Message string
-	// StaleSince is when sight of the member was lost; nil while it is seen, and while it is first connected to.
+	// StaleSince is when sight of the member was lost; nil while it is seen, and until it first was.
 	StaleSince *metav1.Time
 	// ClusterID is the ID that the member is pinned to; empty before it is known.
 	ClusterID string

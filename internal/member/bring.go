@@ -159,7 +159,7 @@ func (w *worker) arrive(name string, p *progress, at phase) {
 	if p.at != at {
 		p.at, p.since, p.named = at, time.Now(), false
 	}
-	p.waitsFor = ""
+	p.waitsFor, p.waits = "", ""
 	if at == phaseSettled && len(w.stale) == 0 {
 		p.policies = false
 	}
@@ -190,20 +190,33 @@ func (w *worker) gate(name string, n *networkPlan, p *progress, at phase, ready 
 	others := w.m.barrier.behind(name, w.seat, at, w.wake)
 	if at == phaseDenies {
 		others = append(others, n.Unsynced...)
+		slices.Sort(others)
+		others = slices.Compact(others)
 	}
 	if len(others) == 0 {
 		return 0
 	}
-	left := time.Until(p.since.Add(w.m.opts.Barrier))
-	if left > 0 {
-		p.waitsFor = "cluster " + strings.Join(firstFew(others), ", ")
+	end := p.since.Add(w.m.opts.Barrier)
+	if left := time.Until(end); left > 0 {
+		p.waits = waits(others, end)
 		return left
 	}
 	if !p.named {
 		p.named = true
-		w.log.Info("going on without other clusters, which took too long", "network", name, "phase", at.String(), "others", others, "waited", w.m.opts.Barrier)
+		w.log.Info("going on without other clusters, which took too long", "network", name, "phase", at.String(), "others", others, "waited", w.m.opts.Barrier.String())
 	}
 	return 0
+}
+
+// waits says for whom a network waits, until when at the latest, and why no longer. It says the same as long as it waits for the same.
+func waits(others []string, end time.Time) string {
+	kind := "cluster "
+	if len(others) > 1 {
+		kind = "clusters "
+	}
+	// The time is told in whole seconds, and not before it is over.
+	return "waiting for " + kind + strings.Join(firstFew(others), ", ") + " until " + end.Add(time.Second-time.Nanosecond).UTC().Format(time.RFC3339) +
+		" at the latest (--barrier)"
 }
 
 // settling returns how long Calico still has to be given after the writes that a phase follows.

@@ -31,6 +31,8 @@ type Result struct {
 	Reason mcnv1alpha1.Reason
 	// Message says what is wrong or awaited, and where.
 	Message string
+	// Waits says for which other clusters the network waits, and until when at the latest; it is in Message too.
+	Waits string
 
 	content string // networkPlan.content of what it speaks of
 }
@@ -72,8 +74,12 @@ func (w *worker) result(name string, n *networkPlan, t *todo, p *progress) Resul
 		at, _ := t.next()
 		out.Reason = mcnv1alpha1.ReasonProgressing
 		out.Message = fmt.Sprintf("%d of %d objects are in place; at %s", out.Done, out.Wanted, at)
-		if p.waitsFor != "" {
+		switch {
+		case p.waitsFor != "":
 			out.Message += ", waiting for " + p.waitsFor
+		case p.waits != "":
+			out.Waits = p.waits
+			out.Message += ", " + p.waits
 		}
 	case t.frozen > 0:
 		out.Reason = mcnv1alpha1.ReasonHeld

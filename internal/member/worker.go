@@ -83,8 +83,9 @@ type progress struct {
 	policies  bool                // policies were written or deleted since all was settled
 	at        phase               // the phase that the network stands at
 	since     time.Time           // since when
-	waitsFor  string
-	named     bool // those waited for in vain are in the log
+	waitsFor  string              // what beside other clusters it waits for
+	waits     string              // for which other clusters it waits
+	named     bool                // those waited for in vain are in the log
 	failures  int
 	retryAt   time.Time
 	retryPlan string // what failed

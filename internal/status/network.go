@@ -57,6 +57,8 @@ type ClusterFacts struct {
 	Reachable          bool
 	UnreachableMessage string
 	StaleSince         *metav1.Time
+	// Unseen says that the operator has never been connected to it; Left that something is recorded nevertheless to stand there, from an earlier registration.
+	Unseen, Left bool
 	// CalicoReady says whether the member takes policies; CalicoMessage why not.
 	CalicoReady   bool
 	CalicoMessage string
@@ -79,6 +81,8 @@ type Report struct {
 	// Reason and Message say why Programmed is false.
 	Reason  mcnv1alpha1.Reason
 	Message string
+	// Waits says for which other clusters it waits, and until when at the latest; it is in Message too. Empty while it waits for none.
+	Waits string
 }
 
 // Network computes a network's status.
@@ -167,7 +171,7 @@ func judge(f NetworkFacts, c ClusterFacts) (metav1.ConditionStatus, mcnv1alpha1.
 		return metav1.ConditionFalse, mcnv1alpha1.ReasonInvalid, fmt.Sprintf("the spec is invalid; generation %d stays in force", f.InForce)
 	case c.Role == mcnv1alpha1.RoleSource && c.Reachable:
 		return metav1.ConditionTrue, "", ""
-	case !c.Reachable && c.Role != mcnv1alpha1.RoleSource && !f.Deleting && knownProgrammed(f, c):
+	case !c.Reachable && !c.Unseen && c.Role != mcnv1alpha1.RoleSource && !f.Deleting && knownProgrammed(f, c):
 		// The cluster keeps what was read back there; nothing has changed since.
 		return metav1.ConditionTrue, "", ""
 	case !c.Reachable:
@@ -211,10 +215,21 @@ func knownProgrammed(f NetworkFacts, c ClusterFacts) bool {
 
 func unreachableMessage(f NetworkFacts, c ClusterFacts) string {
 	out := "the cluster is out of reach"
+	if c.Unseen {
+		out = "the cluster has never been connected"
+	}
 	if c.UnreachableMessage != "" {
 		out += " (" + c.UnreachableMessage + ")"
 	}
 	switch {
+	case c.Unseen && c.Role == mcnv1alpha1.RoleSource:
+		return out + "; no address of its pods is known"
+	case c.Unseen && c.Left:
+		return out + " since it was registered; what an earlier registration of it left there stays until it connects"
+	case c.Unseen && f.Deleting:
+		return out + "; nothing of the network is known to stand there"
+	case c.Unseen:
+		return out + "; nothing of the network is known to stand there, and it is written when the cluster connects"
 	case c.Role == mcnv1alpha1.RoleSource:
 		return out + "; the addresses of its pods are the last known"
 	case f.Deleting:

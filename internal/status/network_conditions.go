@@ -103,7 +103,30 @@ func (v verdict) programmed() (metav1.ConditionStatus, mcnv1alpha1.Reason, strin
 		}
 	}
 	reason, details := v.worst()
+	if waits := v.waits(); waits != "" && reason != mcnv1alpha1.ReasonProgressing {
+		details += "; meanwhile " + waits
+	}
 	return status, reason, fmt.Sprintf("%d of %d clusters hold the network as specified; %s", v.summary.Programmed, v.summary.Total, details)
+}
+
+// waits says of clusters that can be written what they wait for, where that is another cluster.
+func (v verdict) waits() string {
+	var messages []string
+	names := map[string][]string{}
+	for _, c := range v.facts.Clusters {
+		if c.Report == nil || c.Report.Waits == "" {
+			continue
+		}
+		// Only clusters that are said to be at work wait: another verdict on a cluster counts more than what its worker said last.
+		if i := slices.IndexFunc(v.clusters, func(said mcnv1alpha1.ClusterStatus) bool { return said.Name == c.Name }); v.clusters[i].Reason != string(mcnv1alpha1.ReasonProgressing) {
+			continue
+		}
+		if names[c.Report.Waits] == nil {
+			messages = append(messages, c.Report.Waits)
+		}
+		names[c.Report.Waits] = append(names[c.Report.Waits], c.Name)
+	}
+	return grouped(messages, names)
 }
 
 // worst names the gravest reason among the clusters, and clusters that have it. One message speaks for those that say the same; of those that say something
@@ -201,10 +224,12 @@ func (v verdict) working(ready metav1.ConditionStatus) bool {
 
 // deleting names where the network still is, those out of reach first.
 func (v verdict) deleting() string {
-	var away, left []string
+	var away, unseen, left []string
 	for i, c := range v.facts.Clusters {
 		switch {
 		case c.Role == mcnv1alpha1.RoleSource:
+		case !c.Reachable && c.Unseen && !c.Left:
+			unseen = append(unseen, c.Name)
 		case !c.Reachable:
 			away = append(away, v.facts.Clusters[i].Name)
 		case c.Report == nil || !c.Report.Gone:
@@ -213,12 +238,16 @@ func (v verdict) deleting() string {
 	}
 	slices.Sort(away)
 	slices.Sort(left)
+	slices.Sort(unseen)
 	out := "the network is being removed"
 	if len(left) > 0 {
 		out += " from " + strings.Join(left, ", ")
 	}
 	if len(away) > 0 {
 		out += "; out of reach, and waited for no longer than --barrier: " + strings.Join(away, ", ") + "; what was written there stays until they return"
+	}
+	if len(unseen) > 0 {
+		out += "; never connected, and waited for no longer than --barrier: " + strings.Join(unseen, ", ") + "; nothing of the network is known to stand there"
 	}
 	if v.facts.Obstacle != "" {
 		out += "; " + v.facts.Obstacle

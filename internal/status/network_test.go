@@ -48,6 +48,11 @@ func away(name string, generation int64) status.ClusterFacts {
 	})
 }
 
+// unseen is a member that was never connected.
+func unseen(name string) status.ClusterFacts {
+	return with(away(name, 0), func(c *status.ClusterFacts) { c.Unseen, c.StaleSince, c.Report = true, nil, nil })
+}
+
 // line writes conditions in one line each: type=status reason.
 func lines(conditions []metav1.Condition) []string {
 	var out []string

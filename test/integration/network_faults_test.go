@@ -289,4 +289,31 @@ func TestAClusterOutOfReachIsToldAndHoldsUpNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "gcp to be cleaned when it returns", func() string { return strings.Join(f.ours("gcp"), ", ") })
+	checkAClusterThatWasNeverConnected(t, f)
+}
+
+// checkAClusterThatWasNeverConnected registers a member whose Secret is not there: nothing is claimed of it, and while the others wait for it, status says so.
+func checkAClusterThatWasNeverConnected(t *testing.T, f *fleetOfTest) {
+	t.Helper()
+	f.create(f.hub, &mcnv1alpha1.MemberCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: "never", Labels: map[string]string{"env": "test"}},
+		Spec: mcnv1alpha1.MemberClusterSpec{Access: mcnv1alpha1.Access{Kubeconfig: &mcnv1alpha1.KubeconfigAccess{
+			SecretRef: mcnv1alpha1.SecretKeyReference{Name: "never", Key: "kubeconfig"}}}},
+	})
+	f.create(f.hub, flatNetwork("late", nil)) // at once: others wait for a member no longer than the barrier, counted from when it is first known
+	eventually(t, "status to say that aws and gcp wait for never, and until when", func() string {
+		c := apimeta.FindStatusCondition(f.network("late").Status.Conditions, mcnv1alpha1.ConditionReady)
+		if c == nil || !strings.Contains(c.Message, "meanwhile aws, gcp: waiting for cluster never until 20") {
+			return fmt.Sprintf("%+v", c)
+		}
+		return ""
+	})
+	eventually(t, "aws and gcp to go on without never", func() string { return strings.TrimPrefix(f.network("late").Status.Summary.Clusters, "2/3") })
+	if c := f.clusterStatus("late", "never"); c.StaleSince != nil || !strings.Contains(c.Message, "never been connected") || strings.Contains(c.Message, "stays in force") {
+		t.Errorf("never is told as %+v, want nothing claimed to stand there", c)
+	}
+	f.waitMember("never", mcnv1alpha1.ConditionReady, mcnv1alpha1.ReasonSecretNotFound, "never")
+	if m := f.member("never"); m.Status.StaleSince != nil {
+		t.Errorf("never was never seen, and its status says stale since %v", m.Status.StaleSince)
+	}
 }
