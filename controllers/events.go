@@ -17,6 +17,7 @@ const (
 	actionConnect   = "Connect"
 	actionInspect   = "Inspect"
 	actionRenew     = "Renew"
+	actionRemove    = "Remove"
 )
 
 // transition is a condition that went to another status or reason. Its reason is the event's, its message the note; conditions hold no secret.
@@ -50,9 +51,8 @@ func readyTurned(is metav1.Condition) transition {
 	return transition{is: is, kind: kind, action: actionReconcile}
 }
 
-// memberTransition tells of a member that came into reach or was lost, of Calico there that became ready or ceased to be, and of a credential that will
-// end; nothing otherwise. The pass
-// from one to the other, while the operator connects or nobody knows, is no event: a member that flaps makes one for each turn.
+// memberTransition tells of a member that came into reach or was lost, of Calico there that became ready or ceased to be, of a credential that will
+// end, and of a removal that began; nothing otherwise. The pass from one to the other, while the operator connects or nobody knows, is no event: a member that flaps makes one for each turn.
 func memberTransition(recorder events.EventRecorder, m *mcnv1alpha1.MemberCluster, before, after []metav1.Condition) {
 	if recorder == nil {
 		return
@@ -70,6 +70,9 @@ func memberTransition(recorder events.EventRecorder, m *mcnv1alpha1.MemberCluste
 	was, is = meta.FindStatusCondition(before, mcnv1alpha1.ConditionReady), meta.FindStatusCondition(after, mcnv1alpha1.ConditionReady)
 	if turned(was, is) && is.Reason == string(mcnv1alpha1.ReasonCredentialExpiring) {
 		transition{is: *is, kind: corev1.EventTypeWarning, action: actionRenew}.record(recorder, m)
+	}
+	if turned(was, is) && is.Reason == string(mcnv1alpha1.ReasonDeleting) {
+		transition{is: *is, kind: corev1.EventTypeNormal, action: actionRemove}.record(recorder, m)
 	}
 }
 

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,10 +38,13 @@ func TestMemberEventsAreTransitions(t *testing.T) {
 	connecting := []metav1.Condition{reach(unknown, mcnv1alpha1.ReasonConnecting), calico(unknown, mcnv1alpha1.ReasonConnecting)}
 	notReady := []metav1.Condition{reach(yes, mcnv1alpha1.ReasonConnected), calico(no, mcnv1alpha1.ReasonDatastoreNotReady)}
 	refused := []metav1.Condition{reach(no, mcnv1alpha1.ReasonKubeconfigRefused), calico(unknown, mcnv1alpha1.ReasonClusterUnreachable)}
+	leaving := append(slices.Clone(connected), condition(mcnv1alpha1.ConditionReady, no, mcnv1alpha1.ReasonDeleting))
 	for name, tc := range map[string]struct {
 		before, after []metav1.Condition
 		want          []string
 	}{
+		"being removed":             {before: connected, after: leaving, want: []string{"Normal Deleting because"}},
+		"still being removed":       {before: leaving, after: leaving},
 		"new, connecting":           {before: nil, after: connecting},
 		"connected":                 {before: connecting, after: connected, want: []string{"Normal Connected because"}},
 		"still connected":           {before: connected, after: connected},

@@ -14,7 +14,19 @@ import (
 )
 
 // memberNote is what compiling the networks says of a member as such.
-type memberNote struct{ podCIDROverlap, poolOverlap string }
+type memberNote struct {
+	podCIDROverlap, poolOverlap string
+	// held are the networks there whose own updates are Held, separated by commas, so that notes can be compared.
+	held string
+}
+
+// heldNetworks are the names in held.
+func (n memberNote) heldNetworks() []string {
+	if n.held == "" {
+		return nil
+	}
+	return strings.Split(n.held, ",")
+}
 
 // memberNotes hands such notes from the networks' controller to the members'. A nil one holds none.
 type memberNotes struct {
@@ -69,7 +81,9 @@ func (s *scope) memberNotes() map[string]memberNote {
 		out[name] = memberNote{}
 	}
 	for name, overlap := range s.compiler.Overlaps() {
-		out[name] = memberNote{podCIDROverlap: overlap}
+		note := out[name]
+		note.podCIDROverlap = overlap
+		out[name] = note
 	}
 	for name, warnings := range s.warnings {
 		var pools []string
@@ -82,6 +96,16 @@ func (s *scope) memberNotes() map[string]memberNote {
 			note := out[name]
 			note.poolOverlap = strings.Join(pools, "; ")
 			out[name] = note
+		}
+	}
+	for _, n := range s.networks {
+		if n.Spec.Updates != mcnv1alpha1.UpdatesHeld {
+			continue
+		}
+		for _, c := range s.results[n.Name].Clusters {
+			note := out[c.Name]
+			note.held = strings.TrimPrefix(note.held+","+n.Name, ",")
+			out[c.Name] = note
 		}
 	}
 	return out

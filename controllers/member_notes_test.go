@@ -26,6 +26,21 @@ func drained(queue workqueue.TypedRateLimitingInterface[reconcile.Request]) stri
 	return strings.Join(out, " ")
 }
 
+func TestMembersAreToldOfNetworksThatAreHeld(t *testing.T) {
+	held := networkObject("held", 1)
+	held.Spec.Updates = mcnv1alpha1.UpdatesHeld
+	held.Spec.Clusters.Selector.MatchLabels["name"] = "aws"
+	b := newBenchOfNetworks(t, interceptor.Funcs{}, memberObject("aws"), memberObject("gcp"), held, networkObject("net", 1))
+	b.connect("aws", "gcp")
+	b.notes = &memberNotes{}
+	b.mustPass()
+	for name, want := range map[string][]string{"aws": {"held"}, "gcp": nil} {
+		if note, _ := b.notes.of(name); !slices.Equal(note.heldNetworks(), want) {
+			t.Errorf("on %s it says that %q are held, want %q", name, note.heldNetworks(), want)
+		}
+	}
+}
+
 func TestCompilingTellsMembersOfOverlaps(t *testing.T) {
 	b := newBenchOfNetworks(t, interceptor.Funcs{}, memberObject("aws"), memberObject("gcp"), memberObject("prem"), networkObject("net", 1))
 	b.connect("aws", "gcp", "prem")

@@ -179,6 +179,10 @@ func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1
 	if err != nil {
 		return err
 	}
+	secret, err := r.secretGoing(ctx, member)
+	if err != nil {
+		return err
+	}
 	want := status.Member(status.MemberFacts{
 		Generation: member.Generation, Now: metav1.NewTime(r.now()), Previous: member.Status,
 		Role: member.Spec.Role, SourceNAT: member.Spec.PodNetwork.SourceNAT,
@@ -186,8 +190,9 @@ func (r *MemberClusterReconciler) writeStatus(ctx context.Context, member *mcnv1
 		Problems:  append(problems, state.Problems...),
 		ClusterID: state.ClusterID, KubernetesVersion: known.KubernetesVersion, Cloud: known.Cloud, Calico: known.Calico, PodCIDRs: known.PodCIDRs,
 		CalicoReady: state.CalicoReady, CalicoReason: state.CalicoReason, CalicoMessage: state.CalicoMessage, OwnPools: state.OwnPools,
-		Credential: r.tokens.of(member.Name),
-		Compiled:   compiled, PodCIDROverlap: note.podCIDROverlap, PoolOverlap: note.poolOverlap,
+		Credential: r.tokens.of(member.Name), Secret: secret,
+		HeldUpdates: member.Spec.Updates == mcnv1alpha1.UpdatesHeld, HeldNetworks: note.heldNetworks(),
+		Compiled: compiled, PodCIDROverlap: note.podCIDROverlap, PoolOverlap: note.poolOverlap,
 	})
 	if equality.Semantic.DeepEqual(want, member.Status) {
 		return nil

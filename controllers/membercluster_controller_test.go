@@ -201,6 +201,10 @@ func testMemberBySecret(t *testing.T, h *memberHub) {
 	}, time.Second).Should(gomega.Equal(written), "what changes no status writes none")
 
 	requireNoError(t, h.Delete(ctx, secret))
+	g.Eventually(func() string {
+		requireNoError(t, h.Get(ctx, key, member))
+		return meta.FindStatusCondition(member.Status.Conditions, mcnv1alpha1.ConditionReachable).Message
+	}, memberPatience).Should(gomega.Or(gomega.ContainSubstring("Secret "+memberNamespace+"/one is being deleted"), gomega.ContainSubstring("is not there")))
 	g.Eventually(ready, memberPatience).Should(gomega.Equal("False/SecretNotFound"))
 	requireNoError(t, h.Get(ctx, key, member))
 	g.Expect(member.Status.StaleSince).NotTo(gomega.BeNil())

@@ -88,6 +88,27 @@ func (r *SecretReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	return ctrl.Result{}, nil
 }
 
+// secretGoing says of a member's Secret that it is being deleted, and what follows from that; nothing while it is not.
+func (r *MemberClusterReconciler) secretGoing(ctx context.Context, m *mcnv1alpha1.MemberCluster) (string, error) {
+	if m.Spec.Access.Kubeconfig == nil {
+		return "", nil
+	}
+	var secret corev1.Secret
+	err := r.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: m.Spec.Access.Kubeconfig.SecretRef.Name}, &secret)
+	if err != nil || secret.DeletionTimestamp.IsZero() {
+		return "", client.IgnoreNotFound(err)
+	}
+	where := "Secret " + r.Namespace + "/" + secret.Name + " is being deleted"
+	switch {
+	case !controllerutil.ContainsFinalizer(&secret, mcnv1alpha1.CleanupFinalizer):
+		return where + ", and the connection ends with it: run \"kubectl mcn register\" for the member when it is gone, or delete the MemberCluster too", nil
+	case !m.DeletionTimestamp.IsZero():
+		return where + " too, and is kept until the cluster is cleaned", nil
+	}
+	return where + ": the operator keeps it for no longer than --barrier, in case that the MemberCluster is deleted too, and loses the cluster then; " +
+		"to keep the member, run \"kubectl mcn register\" for it when the Secret is gone", nil
+}
+
 // holders tells whether a MemberCluster needs a Secret to be cleaned one day, and whether one is being cleaned now.
 func (r *SecretReconciler) holders(ctx context.Context, secret string) (held, leaving bool, err error) {
 	var members mcnv1alpha1.MemberClusterList

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,35 @@ func TestASecretThatIsDeletedAloneGoesAfterTheBarrier(t *testing.T) {
 	b.expect("gone", "after the barrier")
 	requireNoError(t, b.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: b.key.Namespace, Name: b.key.Name, UID: "second"}}))
 	b.expect("held", "replaced")
+}
+
+func TestAMemberTellsThatItsSecretIsBeingDeleted(t *testing.T) {
+	ours, others := []string{mcnv1alpha1.CleanupFinalizer}, []string{"example.com/other"}
+	for name, tc := range map[string]struct {
+		finalizers []string
+		member     *mcnv1alpha1.MemberCluster
+		want       string // of condition wantIn; empty for nothing about the Secret
+		wantIn     string
+	}{
+		"alone": {finalizers: ours, member: finalized("one"), wantIn: mcnv1alpha1.ConditionReachable,
+			want: "Secret " + memberNamespace + "/shared is being deleted: the operator keeps it for no longer than --barrier"},
+		"held by somebody else": {finalizers: others, member: finalized("one"), wantIn: mcnv1alpha1.ConditionReachable,
+			want: "Secret " + memberNamespace + "/shared is being deleted, and the connection ends with it"},
+		"with the member": {finalizers: ours, member: leavingMember(func(m *mcnv1alpha1.MemberCluster) { m.Spec.Access = bySecret("shared") }),
+			wantIn: mcnv1alpha1.ConditionReady, want: "Secret " + memberNamespace + "/shared is being deleted too, and is kept until the cluster is cleaned"},
+		"another": {finalizers: ours, member: memberCluster("one", bySecret("another")), wantIn: mcnv1alpha1.ConditionReachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+				Namespace: memberNamespace, Name: "shared", Finalizers: tc.finalizers, DeletionTimestamp: &metav1.Time{Time: time.Unix(4000, 0)}}}
+			b := newBenchOfMembers(t, inReach, tc.member, secret)
+			b.reconcileOne()
+			got := b.message(tc.wantIn)
+			if !strings.Contains(got, tc.want) || (tc.want == "" && strings.Contains(got, "Secret")) {
+				t.Errorf("%s says %q, want %q in it", tc.wantIn, got, tc.want)
+			}
+		})
+	}
 }
 
 func TestASecretIsHeldForThoseAloneThatWillBeCleaned(t *testing.T) {

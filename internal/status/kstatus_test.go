@@ -117,6 +117,21 @@ func TestMemberHealth(t *testing.T) {
 	}
 }
 
+// TestAMemberThatIsRemovedIsTerminating: the column REASON, which shows Ready's, and kstatus say the same, whatever else is wrong with it.
+func TestAMemberThatIsRemovedIsTerminating(t *testing.T) {
+	for name, facts := range map[string]status.MemberFacts{
+		"connected": connected(mcnv1alpha1.RoleManaged, true, mcnv1alpha1.ReasonCalicoReady), "lost": lost(mcnv1alpha1.ReasonConnectionFailed),
+		"refused": lost(mcnv1alpha1.ReasonKubeconfigRefused),
+	} {
+		facts.Deleting = "because"
+		m := &mcnv1alpha1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Generation: facts.Generation, DeletionTimestamp: &early}, Status: status.Member(facts)}
+		c := meta.FindStatusCondition(m.Status.Conditions, mcnv1alpha1.ConditionReady)
+		if got := health(t, m); got != kstatus.TerminatingStatus || c.Status != metav1.ConditionFalse || c.Reason != string(mcnv1alpha1.ReasonDeleting) {
+			t.Errorf("%s: kstatus says %s, and Ready is %s %s; want Terminating, and False Deleting", name, got, c.Status, c.Reason)
+		}
+	}
+}
+
 func TestStalledGoesWhenItsCauseDoes(t *testing.T) {
 	facts := lost(mcnv1alpha1.ReasonKubeconfigRefused)
 	first := status.Member(facts)

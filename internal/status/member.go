@@ -1,6 +1,7 @@
 package status
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -33,6 +34,12 @@ type MemberFacts struct {
 	Deleting string
 	// Problems name kinds that cannot be read, and what stands there that nobody answers for; they ride in the message of Reachable.
 	Problems []string
+
+	// Secret says that the Secret with the kubeconfig is being deleted, and what follows; empty while it is not.
+	Secret string
+	// HeldUpdates says that spec.updates is Held; HeldNetworks are the networks that span the member and whose own updates are.
+	HeldUpdates  bool
+	HeldNetworks []string
 
 	// Credential says what is wrong with a credential that still holds; empty while nothing is.
 	Credential string
@@ -116,6 +123,9 @@ func (f *MemberFacts) reachable() metav1.Condition {
 	if f.Reachable && len(f.Problems) > 0 {
 		message += "; but " + strings.Join(f.Problems, "; ")
 	}
+	if f.Secret != "" {
+		message += "; " + f.Secret
+	}
 	return memberCondition(mcnv1alpha1.ConditionReachable, truth(f.Reachable, f.Reason == mcnv1alpha1.ReasonConnecting), f.Reason, message)
 }
 
@@ -159,7 +169,9 @@ func (f *MemberFacts) sourcePreserved() metav1.Condition {
 // podCIDROverlap is PodCIDROverlap, or what the status says of it while nothing has been compiled.
 func (f *MemberFacts) podCIDROverlap() string {
 	if !f.Compiled {
-		return f.saidBefore(mcnv1alpha1.ConditionReady, mcnv1alpha1.ReasonPodCIDROverlap)
+		said, _, _ := strings.Cut(f.saidBefore(mcnv1alpha1.ConditionReady, mcnv1alpha1.ReasonPodCIDROverlap), updatesHeld)
+		said, _, _ = strings.Cut(said, networksHeld)
+		return said
 	}
 	return f.PodCIDROverlap
 }
@@ -183,23 +195,58 @@ func (f *MemberFacts) saidBefore(kind string, reason mcnv1alpha1.Reason) string 
 // ready is True when networks can be in force there: reachable, and Calico ready. An overlap withholds some addresses, and leaves the rest in force.
 func (f *MemberFacts) ready(reachable, calico metav1.Condition) metav1.Condition {
 	if f.Deleting != "" {
-		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionFalse, mcnv1alpha1.ReasonDeleting, "the member is being removed: "+f.Deleting)
+		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionFalse, mcnv1alpha1.ReasonDeleting, strings.Join(slices.DeleteFunc(
+			[]string{"the member is being removed: " + f.Deleting, f.Secret}, func(text string) bool { return text == "" }), "; "))
 	}
+	held := f.held()
 	for _, c := range []metav1.Condition{reachable, calico} {
 		if c.Status != metav1.ConditionTrue {
 			return memberCondition(mcnv1alpha1.ConditionReady, c.Status, mcnv1alpha1.Reason(c.Reason), c.Message)
 		}
 	}
 	if f.Credential != "" {
-		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonCredentialExpiring, f.Credential)
+		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonCredentialExpiring, f.Credential+held)
 	}
 	if overlap := f.podCIDROverlap(); overlap != "" {
-		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonPodCIDROverlap, overlap)
+		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonPodCIDROverlap, overlap+held)
 	}
 	if f.Role == mcnv1alpha1.RoleSource {
 		return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonRoleSource, "the cluster is read, and nothing is written to it")
 	}
-	return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady, "networks can be in force on the cluster")
+	return memberCondition(mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady, "networks can be in force on the cluster"+held)
+}
+
+// What Ready says of updates that are Held, in this order, behind all else.
+const (
+	updatesHeld  = "; updates are Held here: policies stay as they are, and addresses keep flowing, until spec.updates is Automatic"
+	networksHeld = "; networks whose own updates are Held: "
+)
+
+// held says what of the policies there stands still, to be added to a message; nothing where all go on.
+func (f *MemberFacts) held() string {
+	const fewNames = 3
+	if f.Role == mcnv1alpha1.RoleSource {
+		return ""
+	}
+	out := ""
+	if f.HeldUpdates {
+		out += updatesHeld
+	}
+	if !f.Compiled {
+		if c := meta.FindStatusCondition(f.Previous.Conditions, mcnv1alpha1.ConditionReady); c != nil {
+			if _, said, ok := strings.Cut(c.Message, networksHeld); ok {
+				out += networksHeld + said
+			}
+		}
+		return out
+	}
+	if names := slices.Sorted(slices.Values(f.HeldNetworks)); len(names) > 0 {
+		if more := len(names) - fewNames; more > 0 {
+			names = append(names[:fewNames], fmt.Sprintf("and %d more", more))
+		}
+		out += networksHeld + strings.Join(names, ", ")
+	}
+	return out
 }
 
 // truth is True, or Unknown where nobody knows yet, or False.

@@ -91,6 +91,36 @@ func TestMemberChangesNothingWithoutCause(t *testing.T) {
 	}
 }
 
+func TestMemberTellsOfUpdatesThatAreHeld(t *testing.T) {
+	ready := func(f MemberFacts) *metav1.Condition {
+		return meta.FindStatusCondition(Member(f).Conditions, mcnv1alpha1.ConditionReady)
+	}
+	facts := connectedMember()
+	facts.Compiled, facts.HeldUpdates, facts.HeldNetworks = true, true, []string{"d", "b", "a", "c"}
+	want := "networks can be in force on the cluster; updates are Held here: policies stay as they are, and addresses keep flowing, until spec.updates is " +
+		"Automatic; networks whose own updates are Held: a, b, c, and 1 more"
+	if c := ready(facts); c.Status != metav1.ConditionTrue || c.Message != want {
+		t.Errorf("Ready is %s: %q, want True: %q", c.Status, c.Message, want)
+	}
+	for _, overlap := range []string{"", "10.1.0.0/16 is that of b"} {
+		facts.PodCIDROverlap, facts.Compiled = overlap, true
+		first := Member(facts)
+		restarted := facts
+		restarted.Previous, restarted.Compiled, restarted.HeldNetworks, restarted.PodCIDROverlap = first, false, nil, ""
+		if diff := cmp.Diff(first, Member(restarted)); diff != "" {
+			t.Errorf("after a restart, before networks are compiled: %s", diff)
+		}
+		restarted.Compiled = true
+		if c := ready(restarted); strings.Contains(c.Message, "whose own") || strings.Contains(c.Message, "10.1") {
+			t.Errorf("Ready says %q when neither is true any more", c.Message)
+		}
+	}
+	facts.Role = mcnv1alpha1.RoleSource
+	if c := ready(facts); strings.Contains(c.Message, "Held") {
+		t.Errorf("Ready says %q of a cluster that nothing is written to", c.Message)
+	}
+}
+
 func TestMemberNamesWhatCannotBeRead(t *testing.T) {
 	facts := connectedMember()
 	facts.Problems = []string{"cannot list apiservices: forbidden"}
