@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,11 +37,20 @@ rules:
 // Args are the flags of kube-apiserver that make it keep an audit log, for cluster.Options.APIServerArgs.
 func Args(t testing.TB) []string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "audit-policy.yaml")
-	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+	args, err := ArgsIn(t.TempDir())
+	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{"--audit-policy-file=" + file, "--audit-log-path=" + logFile, "--audit-log-mode=blocking"}
+	return args
+}
+
+// ArgsIn is Args for clusters that outlive a test: it puts the audit policy into a folder that must last as long as the cluster.
+func ArgsIn(dir string) ([]string, error) {
+	file := filepath.Join(dir, "audit-policy.yaml")
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the audit policy: %w", err)
+	}
+	return []string{"--audit-policy-file=" + file, "--audit-log-path=" + logFile, "--audit-log-mode=blocking"}, nil
 }
 
 // Event is one entry of the log.
@@ -47,9 +58,12 @@ type Event struct {
 	Stage      string
 	RequestURI string
 	Verb       string
-	User       struct{ Username string }
-	UserAgent  string
-	ObjectRef  *struct {
+	User       struct {
+		Username string
+		Extra    map[string][]string
+	}
+	UserAgent string
+	ObjectRef *struct {
 		APIGroup, Resource, Subresource, Namespace, Name string
 	}
 	ResponseStatus *struct {
@@ -96,6 +110,16 @@ func Read(t testing.TB, c *cluster.Cluster) []Event {
 		out = append(out, e)
 	}
 	return out
+}
+
+// Credential names the token that the request came with; "" if it came with none.
+func (e *Event) Credential() string {
+	return strings.Join(e.User.Extra["authentication.kubernetes.io/credential-id"], ",")
+}
+
+// By returns the events of a user agent.
+func By(events []Event, agent string) []Event {
+	return slices.DeleteFunc(events, func(e Event) bool { return e.UserAgent != agent })
 }
 
 // Of returns the events of a service account, by namespace and name.

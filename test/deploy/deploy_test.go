@@ -22,6 +22,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"multicloud.network/operator/test/access"
+	"multicloud.network/operator/test/await"
 	"multicloud.network/operator/test/cluster"
 	"multicloud.network/operator/test/cluster/tools"
 )
@@ -38,24 +39,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// eventually polls until check says nothing, and fails with what it said last.
+// eventually waits until check says nothing, and fails with what it said last.
 func eventually(t *testing.T, what string, check func() string) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	last := ""
-	for {
-		if last = check(); last == "" {
-			return
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("%s: not after %s: %s", what, patience, last)
-		case <-tick.C:
-		}
-	}
+	await.Until(t, patience, what, check)
 }
 
 // kubectl runs kubectl as a cluster's administrator.

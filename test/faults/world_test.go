@@ -17,6 +17,7 @@ import (
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/test/access"
+	"multicloud.network/operator/test/await"
 	"multicloud.network/operator/test/cluster"
 	"multicloud.network/operator/test/faults/proxy"
 	scheme "multicloud.network/operator/test/operator"
@@ -262,19 +263,12 @@ func must(t *testing.T, err error) {
 // eventually waits until a look at something finds no fault, and returns how long that took.
 func eventually(t *testing.T, what string, look func() error) time.Duration {
 	t.Helper()
-	began := time.Now()
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := look()
-		if err == nil {
-			return time.Since(began)
+	return await.Until(t, patience, what, func() string {
+		if err := look(); err != nil {
+			return err.Error()
 		}
-		if time.Since(began) > patience {
-			t.Fatalf("%s: not within %s: %v", what, patience, err)
-		}
-		<-ticker.C
-	}
+		return ""
+	})
 }
 
 // steadily looks at something for a while, and fails at the first fault found.

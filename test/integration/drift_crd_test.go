@@ -19,6 +19,7 @@ import (
 	"multicloud.network/operator/internal/apply"
 	"multicloud.network/operator/internal/compile"
 	"multicloud.network/operator/internal/member"
+	"multicloud.network/operator/test/audit"
 	"multicloud.network/operator/test/cluster"
 )
 
@@ -39,7 +40,7 @@ func crds(t *testing.T, on *cluster.Cluster) client.Client {
 // TestAMemberThatLacksSomething runs on a cluster of its own, whose definitions and roles it changes.
 func TestAMemberThatLacksSomething(t *testing.T) {
 	t.Parallel()
-	on := cluster.ForTest(t, cluster.Options{Name: "lacking", Calico: cluster.Native, APIServerArgs: audited(t.TempDir(), "lacking")})
+	on := cluster.ForTest(t, cluster.Options{Name: "lacking", Calico: cluster.Native, APIServerArgs: audit.Args(t)})
 	t.Run("a kind", func(t *testing.T) { testMissingKind(t, on) })
 	t.Run("a field", func(t *testing.T) { testMissingField(t, on) })
 	t.Run("a right", func(t *testing.T) { testMissingRight(t, on) })

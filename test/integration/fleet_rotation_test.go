@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/fleet"
 	"multicloud.network/operator/test/access"
+	"multicloud.network/operator/test/audit"
 	"multicloud.network/operator/test/cluster"
 )
 
@@ -72,11 +74,16 @@ func (r *rotator) next(t *testing.T) (kubeconfig []byte, id string, revoke func(
 	return r.kubeconfig(t, request.Status.Token), "JTI=" + claims.JTI, func() { must(t, r.Delete(t.Context(), secret)) }
 }
 
+// operatorsEvents returns the operator's requests with a verb, in the order in which they were answered.
+func operatorsEvents(t *testing.T, on *cluster.Cluster, verb string) []audit.Event {
+	t.Helper()
+	return slices.DeleteFunc(audit.By(audit.Read(t, on), "multicloud-network-operator"), func(e audit.Event) bool { return e.Verb != verb })
+}
+
 // TestFleetRotation exchanges a member's credential in every way, and counts at its API server what that costs.
 func TestFleetRotation(t *testing.T) {
 	t.Parallel()
-	log, args := newAuditLog(t)
-	on := cluster.AllForTest(t, cluster.Options{Name: "rotation", Calico: cluster.Native, APIServerArgs: args})[0]
+	on := cluster.ForTest(t, cluster.Options{Name: "rotation", Calico: cluster.Native, APIServerArgs: audit.Args(t)})
 	g := gomega.NewWithT(t)
 	r := newRotator(t, on)
 	f := newFleet(t)
@@ -86,14 +93,14 @@ func TestFleetRotation(t *testing.T) {
 	g.Eventually(func() bool { s, _ := f.State("m"); return s.CalicoReady }, patience).Should(gomega.BeTrue())
 	conn, _ := f.Connection("m")
 	used := func() string {
-		all := log.operator(t, "get")
+		all := operatorsEvents(t, on, "get")
 		if len(all) == 0 {
 			return ""
 		}
-		return all[len(all)-1].credential()
+		return all[len(all)-1].Credential()
 	}
-	lists := func() int { return len(log.operator(t, "list")) }
-	watches := func() int { return len(log.operator(t, "watch")) }
+	lists := func() int { return len(operatorsEvents(t, on, "list")) }
+	watches := func() int { return len(operatorsEvents(t, on, "watch")) } // a watch is there twice: when it begins and when it ends
 	g.Eventually(used, patience).Should(gomega.Equal(id))
 	// The view is complete: every kind has been listed and is watched.
 	var listsBefore, watchesBefore int

@@ -92,8 +92,8 @@ func newModesBench(t *testing.T) *modesBench {
 	t.Helper()
 	names := []string{"aws", "gcp", "prem"}
 	var options []cluster.Options
-	for _, name := range names {
-		options = append(options, cluster.Options{Name: name, Calico: cluster.Native})
+	for i, name := range names {
+		options = append(options, cluster.Options{Name: name, Calico: []cluster.Calico{cluster.Native, cluster.Native, cluster.Aggregated}[i]})
 	}
 	b := &modesBench{terminal: newTerminal(t, cluster.AllForTest(t, options...)...), names: names}
 	for i, name := range names {

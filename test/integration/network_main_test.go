@@ -7,6 +7,7 @@ import (
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"multicloud.network/operator/test/audit"
 	"multicloud.network/operator/test/cluster"
 )
 
@@ -28,10 +29,14 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
+	recorded, err := audit.ArgsIn(dir)
+	if err != nil {
+		panic(err)
+	}
 	return cluster.Main(m, func(all []*cluster.Cluster) {
 		for _, c := range all {
 			forms[c.Name] = c
 		}
-	}, cluster.Options{Name: "aggregated", Calico: cluster.Aggregated, APIServerArgs: audited(dir, "aggregated")},
-		cluster.Options{Name: "native", Calico: cluster.Native, APIServerArgs: audited(dir, "native")})
+	}, cluster.Options{Name: "aggregated", Calico: cluster.Aggregated, APIServerArgs: recorded},
+		cluster.Options{Name: "native", Calico: cluster.Native, APIServerArgs: recorded})
 }

@@ -18,12 +18,13 @@ import (
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/test/access"
+	"multicloud.network/operator/test/await"
 	"multicloud.network/operator/test/cluster"
 	"multicloud.network/operator/test/operator"
 )
 
 // longest is how long a test waits for what should take moments.
-const longest = 60 * time.Second
+const longest = 2 * time.Minute
 
 const operatorNamespace = access.Namespace
 
@@ -119,24 +120,10 @@ func (f *fleetOfTest) pod(member, namespace, name string, podLabels map[string]s
 	}
 }
 
-// eventually polls until check says nothing, and fails with what it said last.
+// eventually waits until check says nothing, and fails with what it said last.
 func eventually(t *testing.T, what string, check func() string) {
 	t.Helper()
-	deadline := time.NewTimer(longest)
-	defer deadline.Stop()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	last := ""
-	for {
-		if last = check(); last == "" {
-			return
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("%s: not after %s: %s", what, longest, last)
-		case <-tick.C:
-		}
-	}
+	await.Until(t, longest, what, check)
 }
 
 func (f *fleetOfTest) network(name string) *mcnv1alpha1.MultiCloudNetwork {
