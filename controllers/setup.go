@@ -46,7 +46,7 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 			if !ok {
 				return member.Connection{}, false
 			}
-			return member.Connection{ID: c, ClusterID: c.ClusterID, Client: c.Client, Context: c.Context()}, true
+			return member.Connection{ID: c, ClusterID: c.ClusterID, Client: c.Client, Context: c.Context(), Prove: c.Prove}, true
 		},
 		Settle: opts.Settle, Barrier: opts.Barrier, Resync: opts.Resync,
 		Log: mgr.GetLogger().WithName("member"), Observer: observer,

@@ -17,6 +17,7 @@ import (
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/internal/gather"
 )
 
 // Outcome is what was done about an object.
@@ -53,11 +54,24 @@ func (c *Cluster) DryRun() *Cluster {
 // Apply brings one object to its wanted content and returns what it did and the object as the server then holds it. An object of that
 // name that is not ours gives an OwnershipConflictError and is not touched.
 func (c *Cluster) Apply(ctx context.Context, want *unstructured.Unstructured) (Outcome, *unstructured.Unstructured, error) {
+	return c.applyOver(ctx, want, "")
+}
+
+// ApplyOver is Apply over the very object with this UID. ErrReplaced says that another one stands there, or none; nothing was sent then. So it cannot write
+// to another cluster than that on which the object was seen.
+func (c *Cluster) ApplyOver(ctx context.Context, want *unstructured.Unstructured, seen types.UID) (Outcome, *unstructured.Unstructured, error) {
+	return c.applyOver(ctx, want, seen)
+}
+
+func (c *Cluster) applyOver(ctx context.Context, want *unstructured.Unstructured, seen types.UID) (Outcome, *unstructured.Unstructured, error) {
 	key := KeyOf(want)
 	if Owner(want) != c.owner {
 		return "", nil, fmt.Errorf("%s %q: %w", key.Kind, key.Name, ErrNotOwned)
 	}
 	live, others, err := c.get(ctx, key)
+	if seen != "" && (apierrors.IsNotFound(err) || (err == nil && live.GetUID() != seen)) {
+		return "", nil, fmt.Errorf("%s %q: %w", key.Kind, key.Name, ErrReplaced)
+	}
 	if apierrors.IsNotFound(err) {
 		out, err := c.create(ctx, want)
 		return Created, out, err
@@ -150,18 +164,22 @@ type Listing struct {
 	Objects map[compile.Key]*unstructured.Unstructured
 	// NotServed are kinds that the cluster's API does not have: StagedGlobalNetworkPolicy on an old Calico, all where Calico is missing.
 	NotServed []string
+	// Forbidden are the kinds that may not be listed, and why. What is there of them is not known.
+	Forbidden map[string]error
 	// Managers are the field managers of the objects that have others than us; see Managers.
 	Managers map[compile.Key][]string
 	// Versions are the resourceVersions of the lists, by kind.
 	Versions map[string]string
 }
 
-// List reads all our objects of the given kinds; of all kinds when none is given.
+// List reads all our objects of the given kinds; of all kinds when none is given. One kind that may not be listed does not keep the others from being read.
 func (c *Cluster) List(ctx context.Context, kinds ...string) (Listing, error) {
 	if len(kinds) == 0 {
 		kinds = Kinds()
 	}
-	out := Listing{Objects: map[compile.Key]*unstructured.Unstructured{}, Managers: map[compile.Key][]string{}, Versions: map[string]string{}}
+	out := Listing{
+		Objects: map[compile.Key]*unstructured.Unstructured{}, Managers: map[compile.Key][]string{}, Versions: map[string]string{}, Forbidden: map[string]error{},
+	}
 	for _, kind := range kinds {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(gvk(kind + "List"))
@@ -171,7 +189,11 @@ func (c *Cluster) List(ctx context.Context, kinds ...string) (Listing, error) {
 			continue
 		}
 		if apierrors.IsForbidden(err) {
-			return Listing{}, fmt.Errorf("listing %s: %w: %w", kind, ErrForbidden, err)
+			out.Forbidden[kind] = fmt.Errorf("listing %s: %w: %w", kind, ErrForbidden, err)
+			continue
+		}
+		if err == nil {
+			err = gather.ProveList(list, kind)
 		}
 		if err != nil {
 			return Listing{}, fmt.Errorf("listing %s: %w", kind, err)

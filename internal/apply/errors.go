@@ -14,6 +14,9 @@ var ErrNotOwned = errors.New("object does not carry the owner label of this oper
 // ErrKindNotServed says that the cluster does not serve a kind that an object needs.
 var ErrKindNotServed = errors.New("the cluster's Calico API does not serve this kind, so what stands there stays in force: install a version of Calico that has it")
 
+// ErrReplaced says that an object is not the one that was seen before. That is ordinary on the right cluster, and the sign of another one.
+var ErrReplaced = errors.New("it is gone since it was seen, or another object has taken its place")
+
 // ErrForbidden says that the credential lacks a right. The API server's answer, which follows it, names the verb and the resource.
 var ErrForbidden = errors.New("the operator's account there lacks a right, which config/member-rbac grants: apply that in the cluster")
 

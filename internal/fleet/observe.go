@@ -7,7 +7,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -95,7 +94,7 @@ func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, r
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			list, err := w.list(ctx, inner, options)
 			if err == nil {
-				err = proveList(list, gvk)
+				err = gather.ProveList(list, gvk.Kind)
 			}
 			w.observe(ctx, gvk, "list", err)
 			return list, err
@@ -150,25 +149,6 @@ func (w *view) sameCluster(ctx context.Context) error {
 		err = errOtherCluster
 	}
 	return err
-}
-
-// proveList refuses what is no list of a kind. An answer of another kind is no error to client-go, which leaves the list empty then: all that the member has would seem to be
-// gone. A list of an API server has a resource version, and its items have names and no kind but their own.
-func proveList(list runtime.Object, gvk schema.GroupVersionKind) error {
-	of, err := meta.ListAccessor(list)
-	if err != nil || of.GetResourceVersion() == "" {
-		return gather.ErrNoList
-	}
-	if kind := list.GetObjectKind().GroupVersionKind().Kind; kind != "" && kind != gvk.Kind+"List" && kind != "List" {
-		return gather.ErrNoList
-	}
-	return meta.EachListItem(list, func(item runtime.Object) error {
-		object, err := meta.Accessor(item)
-		if kind := item.GetObjectKind().GroupVersionKind().Kind; err != nil || object.GetName() == "" || (kind != "" && kind != gvk.Kind) {
-			return gather.ErrNoList
-		}
-		return nil
-	})
 }
 
 // withoutWatchList lists first and watches then: calico-apiserver sends no bookmark at the end of a streamed list, so that one would never end.

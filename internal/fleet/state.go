@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,6 +53,16 @@ type Connection struct {
 
 	ctx  context.Context
 	view *view
+}
+
+// Prove asks whether the cluster that answers is still the one that was connected to, with one small request. Between two probes another one may come to
+// answer under the member's address; the probe that ends the connection comes at once then.
+func (c *Connection) Prove(ctx context.Context) error {
+	err := c.view.sameCluster(ctx)
+	if errors.Is(err, errOtherCluster) {
+		signal(c.view.suspect)
+	}
+	return err
 }
 
 // Context ends when the connection does. What is written after that may go to nobody. A credential that changes does not end it: the new one is proven to lead to

@@ -39,7 +39,7 @@ func (w *worker) bring(ctx context.Context, cluster *apply.Cluster) (wrote bool,
 		did, wait := w.bringNetwork(ctx, cluster, name, intent.networks[name], ready)
 		wrote, next = wrote || did, min(next, wait)
 	}
-	if !wrote && !intent.Unread {
+	if !wrote && !intent.Unread && w.notListed() == nil {
 		// The frame and the pools go when no network holds on to them, which only a pass without writes knows.
 		did, wait := w.dropShared(ctx, cluster, planShared(intent, w.live))
 		wrote, next = wrote || did, min(next, wait)
@@ -289,6 +289,9 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	if err := w.mayTouch(key); err != nil {
 		return false, err
 	}
+	if err := w.unlisted[key.Kind]; err != nil {
+		return false, err
+	}
 	if w.unserved[key.Kind] {
 		return false, fmt.Errorf("%s %q: %w", key.Kind, key.Name, apply.ErrKindNotServed)
 	}
@@ -311,7 +314,7 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 		return false, err
 	}
 	drifted, managers := w.drifted(a.want.object), w.managers[key]
-	outcome, now, err := cluster.Apply(ctx, a.want.object)
+	outcome, now, err := w.apply(ctx, cluster, a.want.object)
 	w.limits.note(err)
 	if err != nil {
 		w.markStale(key.Kind)
@@ -344,7 +347,7 @@ func (w *worker) settleFailure(p *progress, plan string) time.Duration {
 		return forever
 	}
 	var contended *ContendedError
-	if errors.As(p.err, &contended) || errors.Is(p.err, apply.ErrKindNotServed) {
+	if errors.As(p.err, &contended) || errors.Is(p.err, apply.ErrKindNotServed) || errors.Is(p.err, errNotListed) {
 		// Nothing was tried, and an event, not time, makes it worth trying. Others of the network must not wait for it.
 		p.failures = 0
 		return forever
@@ -374,59 +377,4 @@ func firstFew(names []string) []string {
 		return names
 	}
 	return append(slices.Clone(names[:few]), fmt.Sprintf("and %d more", len(names)-few))
-}
-
-// publish tells what this pass found.
-func (w *worker) publish() {
-	results := make(map[string]Result, len(w.current.networks))
-	for name, n := range w.current.networks {
-		if w.current.Unread && !n.Remove {
-			continue
-		}
-		t := planNetwork(name, n, w.current, w.live)
-		results[name] = w.result(name, n, t, w.progressOf(name))
-	}
-	w.mu.Lock()
-	if w.clean {
-		w.cleaned = w.onlyTierLeft()
-		w.cleanErr = w.dropErr
-		for _, p := range w.progress {
-			w.cleanErr = firstOf(w.cleanErr, p.err)
-		}
-		if w.cleaned {
-			w.cleanErr = nil
-		}
-	}
-	now := Status{Connected: true, Results: results, Unknown: w.current.unknown(w.live)}
-	if w.current.reclaimed(now.Unknown) && w.current.Reclaim == w.conn.ClusterID {
-		now.Reclaimed = w.current.Reclaim
-	}
-	w.mu.Unlock()
-	w.store(now)
-}
-
-// onlyTierLeft tells whether everything went but what is spared, and what others hold on to: a tier with policies in it that are not ours cannot be deleted.
-func (w *worker) onlyTierLeft() bool {
-	spares := slices.ContainsFunc(w.spared, w.live.has)
-	for key, u := range w.live {
-		if network := apply.Network(u); slices.Contains(w.spared, network) || (spares && network == sharedKey) {
-			continue
-		}
-		if key.Kind != apply.KindTier || (!apply.IsRefused(w.dropErr) && u.GetDeletionTimestamp() == nil) {
-			return false
-		}
-	}
-	return true
-}
-
-// store replaces the status and tells those who listen, if anything is different.
-func (w *worker) store(now Status) {
-	w.mu.Lock()
-	was := w.state
-	changed := !was.Connected || !maps.Equal(was.Results, now.Results) || !maps.Equal(was.Unknown, now.Unknown) || was.Reclaimed != now.Reclaimed || w.clean
-	w.state = now
-	w.mu.Unlock()
-	if changed {
-		w.m.notify()
-	}
 }

@@ -110,8 +110,8 @@ func (w *worker) knows(key compile.Key, s sighting) bool {
 
 // agrees tells whether a complete list holds what the worker believes to be there.
 func (w *worker) agrees(kind string, all *inventory) bool {
-	if w.unserved[kind] {
-		return false // it has come
+	if w.unserved[kind] || w.unlisted[kind] != nil {
+		return false // it has come, or may be listed again
 	}
 	if newer(w.listed[kind], all.version) {
 		return false // it may be old, or the cluster was restored from a backup and counts anew
@@ -135,7 +135,7 @@ func (w *worker) agrees(kind string, all *inventory) bool {
 // compare notes which objects of ours somebody else changed or deleted since the worker last read or wrote them.
 func (w *worker) compare(listing apply.Listing) {
 	for key, before := range w.live {
-		if !w.stale[key.Kind] {
+		if !w.stale[key.Kind] || listing.Forbidden[key.Kind] != nil {
 			continue
 		}
 		hash := apply.ContentHash(before)
@@ -176,19 +176,36 @@ func (w *worker) putBack(key compile.Key, managers []string) {
 	w.flip(key, managers)
 }
 
-// kept returns an error if an object was written as it is wanted, and the server holds it otherwise. As long as nobody touches it, writing it once more
-// would change nothing.
+// The pause before an object is written once more that the server does not keep as it was written: it doubles from the first to the last.
+const firstUnkeptPause, lastUnkeptPause = 30 * time.Second, 10 * time.Minute
+
+// unkept is an object that the server holds otherwise than it was written.
+type unkept struct {
+	version string // the resourceVersion in which it was read back
+	tries   int
+	retryAt time.Time
+}
+
+// kept returns an error if an object was written as it is wanted, and the server holds it otherwise. As long as nobody touches it, and no definition changes,
+// writing it once more would most likely change nothing, and is tried seldom.
 func (w *worker) kept(want *unstructured.Unstructured) error {
 	key := apply.KeyOf(want)
 	live := w.live[key]
 	if live == nil {
 		return nil
 	}
+	n, known := w.notKept[key]
 	if w.written[key] {
-		w.notKept[key] = live.GetResourceVersion()
+		delete(w.written, key)
+		n.version, n.tries, known = live.GetResourceVersion(), n.tries+1, true
+		n.retryAt = time.Now().Add(w.jittered(min(firstUnkeptPause<<min(n.tries-1, 10), lastUnkeptPause)))
+		w.notKept[key] = n
 	}
-	if w.notKept[key] != live.GetResourceVersion() {
+	if !known || n.version != live.GetResourceVersion() {
 		delete(w.notKept, key)
+		return nil
+	}
+	if time.Now().After(n.retryAt) {
 		return nil
 	}
 	return fmt.Errorf("%s %q differs in %s: %w", key.Kind, key.Name, apply.Difference(live, want), errNotKept)

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -138,6 +139,61 @@ func TestAContendedObjectIsWrittenOnceAMinute(t *testing.T) {
 		w.reconcile(intent)
 		if len(w.contentions) > 0 {
 			t.Error("it still counts as contended after a minute in peace")
+		}
+	})
+}
+
+func TestWhatTheServerDoesNotKeepIsTriedAgainSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watching()
+		w.written = map[compile.Key]bool{}
+		want := versioned("a", "", "other")
+		key := apply.KeyOf(want)
+		write := func() {
+			w.written[key] = true
+			if err := w.kept(want); err == nil || !strings.Contains(err.Error(), "differs in") {
+				t.Fatalf("what was read back with another content gives %v", err)
+			}
+		}
+		tries := 0
+		var last time.Duration
+		for began := time.Now(); time.Since(began) < time.Hour; <-time.After(time.Second) {
+			if w.kept(want) == nil {
+				tries++
+				last = time.Since(began)
+				write()
+			}
+		}
+		if tries < 6 || tries > 14 || last < 40*time.Minute {
+			t.Errorf("it was written %d times within an hour, the last time after %s; want it seldom, and for ever", tries, last)
+		}
+		w.schemasChanged()
+		w.take()
+		if err := w.kept(want); err != nil {
+			t.Errorf("after a definition changed: %v, want it tried at once", err)
+		}
+	})
+}
+
+func TestAKindThatMayNotBeListedIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watching()
+		w.resyncAt = time.Now().Add(time.Hour)
+		sets := []string{apply.KindSet}
+		w.noteForbidden(sets, map[string]error{apply.KindSet: errors.New("no")})
+		if w.take(); w.stale[apply.KindSet] || w.relistIn() <= 0 || w.notListed() == nil {
+			t.Errorf("it is asked for at once, after %s, %v", w.relistIn(), w.notListed())
+		}
+		<-time.After(w.relistIn())
+		if w.take(); !w.stale[apply.KindSet] {
+			t.Error("it is not asked for again")
+		}
+		if w.agrees(apply.KindSet, &inventory{version: "12", items: map[string]string{"a": "10"}}) {
+			t.Error("a watch that can list it is no news")
+		}
+		w.noteForbidden(sets, nil)
+		if w.relistIn() != forever || w.notListed() != nil {
+			t.Error("once it was listed it is still asked for")
 		}
 	})
 }

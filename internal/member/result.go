@@ -3,7 +3,9 @@ package member
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"time"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
@@ -84,6 +86,8 @@ func (w *worker) result(name string, n *networkPlan, t *todo, p *progress) Resul
 	case t.frozen > 0:
 		out.Reason = mcnv1alpha1.ReasonHeld
 		out.Message = fmt.Sprintf("updates are Held: %d policies differ from the current spec; set updates to Automatic to let the change out", t.frozen)
+	case n.Remove && w.notListed() != nil:
+		out.Reason, out.Message = failureReason(w.notListed()), steady(w.notListed())
 	case n.Remove:
 		out.Gone = !w.live.has(name)
 	default:
@@ -91,6 +95,61 @@ func (w *worker) result(name string, n *networkPlan, t *todo, p *progress) Resul
 		out.Reason = mcnv1alpha1.ReasonProgrammed
 	}
 	return out
+}
+
+// publish tells what this pass found.
+func (w *worker) publish() {
+	results := make(map[string]Result, len(w.current.networks))
+	for name, n := range w.current.networks {
+		if w.current.Unread && !n.Remove {
+			continue
+		}
+		t := planNetwork(name, n, w.current, w.live)
+		results[name] = w.result(name, n, t, w.progressOf(name))
+	}
+	w.mu.Lock()
+	if w.clean {
+		w.cleaned = w.notListed() == nil && w.onlyTierLeft()
+		w.cleanErr = firstOf(w.dropErr, w.notListed())
+		for _, p := range w.progress {
+			w.cleanErr = firstOf(w.cleanErr, p.err)
+		}
+		if w.cleaned {
+			w.cleanErr = nil
+		}
+	}
+	now := Status{Connected: true, Results: results, Unknown: w.current.unknown(w.live)}
+	if w.notListed() == nil && w.current.reclaimed(now.Unknown) && w.current.Reclaim == w.conn.ClusterID {
+		now.Reclaimed = w.current.Reclaim
+	}
+	w.mu.Unlock()
+	w.store(now)
+}
+
+// onlyTierLeft tells whether everything went but what is spared, and what others hold on to: a tier with policies in it that are not ours cannot be deleted.
+func (w *worker) onlyTierLeft() bool {
+	spares := slices.ContainsFunc(w.spared, w.live.has)
+	for key, u := range w.live {
+		if network := apply.Network(u); slices.Contains(w.spared, network) || (spares && network == sharedKey) {
+			continue
+		}
+		if key.Kind != apply.KindTier || (!apply.IsRefused(w.dropErr) && u.GetDeletionTimestamp() == nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// store replaces the status and tells those who listen, if anything is different.
+func (w *worker) store(now Status) {
+	w.mu.Lock()
+	was := w.state
+	changed := !was.Connected || !maps.Equal(was.Results, now.Results) || !maps.Equal(was.Unknown, now.Unknown) || was.Reclaimed != now.Reclaimed || w.clean
+	w.state = now
+	w.mu.Unlock()
+	if changed {
+		w.m.notify()
+	}
 }
 
 // varying is what differs from one try to the next in the text of an error that stays the same: our end of a connection, IDs, resource versions, durations.

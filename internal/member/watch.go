@@ -84,6 +84,7 @@ func (m *Manager) watch(e *engagement) {
 	for _, kind := range apply.Kinds() {
 		m.group.Go(func() { m.watchKind(e, kind) })
 	}
+	m.group.Go(func() { m.watchSchemas(e) })
 }
 
 // watchKind watches one kind until the engagement ends. A kind that is not served may come later.

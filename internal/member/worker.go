@@ -3,7 +3,6 @@ package member
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/flowcontrol"
 
@@ -43,6 +41,7 @@ type worker struct {
 	relist   bool      // somebody asked for a new look
 	clean    bool      // everything is to go
 	spared   []string  // networks that stay nevertheless
+	schemas  bool      // a definition of Calico's kinds changed
 	cleanErr error
 	cleaned  bool
 	state    Status
@@ -72,9 +71,13 @@ type worker struct {
 	taken       map[compile.Key]string      // what others deleted or gave another content hash, with the one it had
 	managers    map[compile.Key][]string    // the field managers beside ours
 	contentions map[compile.Key]*contention // what was put back of late
-	notKept     map[compile.Key]string      // what the server holds otherwise than we wrote it, with its resourceVersion
+	notKept     map[compile.Key]unkept      // what the server holds otherwise than we wrote it
 	unserved    map[string]bool             // kinds that the member's API does not have
-	lookAt      time.Time                   // when to look at what was put off
+	unlisted    map[string]error            // kinds that may not be listed, and why; what is there of them is not known
+	refusals    int                         // how often a kind could not be listed in a row
+	relistAt    time.Time                   // when to try those kinds again
+	proof       proof
+	lookAt      time.Time // when to look at what was put off
 }
 
 // progress is what a worker remembers of a network between passes. Losing it costs waiting, never order.
@@ -98,7 +101,7 @@ func newWorker(m *Manager, name string) *worker {
 		progress: map[string]*progress{}, stale: map[string]bool{},
 		listed: map[string]string{}, askedAt: map[string]time.Time{}, taken: map[compile.Key]string{}, managers: map[compile.Key][]string{},
 		writes:      flowcontrol.NewTokenBucketRateLimiter(m.opts.WriteRate, m.opts.WriteBurst),
-		contentions: map[compile.Key]*contention{}, notKept: map[compile.Key]string{}, unserved: map[string]bool{},
+		contentions: map[compile.Key]*contention{}, notKept: map[compile.Key]unkept{}, unserved: map[string]bool{}, unlisted: map[string]error{},
 		state: Status{LostSince: time.Now()},
 	}
 }
@@ -210,7 +213,7 @@ func (w *worker) pass(ctx context.Context) time.Duration {
 		return w.jittered(w.m.opts.Resync)
 	}
 	cluster := apply.New(conn.Client, w.m.opts.OwnerID)
-	w.written = map[compile.Key]bool{}
+	w.written, w.proof.err = map[compile.Key]bool{}, nil
 	for {
 		if err := w.refresh(ctx, cluster); err != nil {
 			return w.failAll(ctx, err)
@@ -222,23 +225,9 @@ func (w *worker) pass(ctx context.Context) time.Duration {
 		if !wrote {
 			w.tally()
 			w.publish()
-			return min(next, time.Until(w.resyncAt), time.Until(w.lookAt), w.recallIn())
+			return min(next, time.Until(w.resyncAt), time.Until(w.lookAt), w.recallIn(), w.relistIn())
 		}
 	}
-}
-
-// rereadWait tells how long to make no call after a failure, whatever wakes us, but for somebody who asks for it.
-func (w *worker) rereadWait() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.relist {
-		return 0
-	}
-	wait := time.Until(w.limits.until)
-	if w.unread > 0 {
-		wait = max(wait, time.Until(w.rereadAt))
-	}
-	return wait
 }
 
 // take picks up the newest intent; it tells whether there is anything to do.
@@ -249,6 +238,13 @@ func (w *worker) take() bool {
 		w.relist = false
 		w.markStale(apply.Kinds()...)
 		clear(w.notKept)
+	}
+	if w.schemas {
+		w.schemas = false
+		w.retryAll()
+	}
+	if w.relistIn() <= 0 {
+		w.markStale(slices.Collect(maps.Keys(w.unlisted))...)
 	}
 	w.recall()
 	w.lookAt = time.Now().Add(min(w.judge(), w.m.opts.Resync))
@@ -274,128 +270,6 @@ func (w *worker) outdated() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.version != w.seen
-}
-
-// attach begins anew on a connection that is not the one of the last pass.
-func (w *worker) attach(conn Connection) {
-	if w.conn.ID == conn.ID {
-		return
-	}
-	w.conn, w.live, w.attached, w.unread = conn, nil, time.Now(), 0
-	w.notOurs, w.limits = nil, limits{}
-	clear(w.listed)
-	clear(w.taken)
-	clear(w.managers)
-	clear(w.notKept)
-	w.progress = map[string]*progress{}
-	w.markStale(apply.Kinds()...)
-	w.m.barrier.connection(w.seat, true)
-}
-
-// lose notes that the member is out of reach. What was last known of its networks stays.
-func (w *worker) lose() {
-	w.conn, w.live = Connection{}, nil
-	w.m.barrier.connection(w.seat, false)
-	since, _ := w.m.barrier.lostSince(w.name)
-	w.mu.Lock()
-	changed := w.state.Connected
-	w.state.Connected, w.state.LostSince = false, since
-	if w.clean && !w.cleaned {
-		w.cleanErr = ErrNotConnected
-	}
-	w.mu.Unlock()
-	if changed {
-		w.m.notify()
-	}
-}
-
-func (w *worker) markStale(kinds ...string) {
-	for _, kind := range kinds {
-		w.stale[kind] = true
-	}
-}
-
-// refresh lists the kinds whose content may have changed.
-func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
-	if len(w.stale) == 0 {
-		return nil
-	}
-	all := w.live == nil || len(w.stale) == len(apply.Kinds())
-	ctx, cancel := context.WithTimeout(ctx, w.m.opts.CallTimeout)
-	defer cancel()
-	kinds := slices.Sorted(maps.Keys(w.stale))
-	listing, err := cluster.List(ctx, kinds...)
-	w.limits.listed(err)
-	if err != nil {
-		return err
-	}
-	for _, kind := range listing.NotServed {
-		if kind != apply.KindStaged {
-			return fmt.Errorf("%w (%s)", errNotCalico, kind)
-		}
-	}
-	for _, kind := range kinds {
-		w.unserved[kind] = slices.Contains(listing.NotServed, kind)
-	}
-	w.compare(listing)
-	fresh := content{}
-	for key, u := range w.live {
-		if !w.stale[key.Kind] {
-			fresh[key] = u
-		}
-	}
-	maps.Copy(fresh, listing.Objects)
-	maps.Copy(w.listed, listing.Versions)
-	w.live = fresh
-	clear(w.stale)
-	if w.current != nil {
-		w.reconcile(w.current)
-	}
-	w.unread = 0
-	if all {
-		w.resyncAt = time.Now().Add(w.jittered(w.m.opts.Resync))
-	}
-	return nil
-}
-
-// failAll notes a failure that concerns all networks, and returns when to try again.
-func (w *worker) failAll(ctx context.Context, err error) time.Duration {
-	if ctx.Err() != nil && w.conn.Context != nil && w.conn.Context.Err() != nil {
-		return w.m.opts.Retry
-	}
-	w.unread++
-	w.tally()
-	delay := w.backoff(w.unread)
-	w.rereadAt = time.Now().Add(delay)
-	w.log.Error(err, "cannot read our objects on the cluster", "failures", w.unread)
-	w.m.opts.Observer.Failed(w.name, failureReason(err))
-	// Others wait for a member that cannot be read no longer than for one that is out of reach.
-	w.m.barrier.connection(w.seat, false)
-	var answer apierrors.APIStatus
-	if !w.isCleaning() && !errors.As(err, &answer) && !errors.Is(err, errNotCalico) {
-		// No answer at all says nothing about what the cluster holds; the fleet's probe says soon whether it is out of reach.
-		return delay
-	}
-	w.mu.Lock()
-	results := map[string]Result{}
-	if w.current != nil && !w.clean {
-		for name, n := range w.current.networks {
-			if w.current.Unread && !n.Remove {
-				continue
-			}
-			old := w.state.Results[name]
-			old.Generation, old.content, old.Programmed, old.Gone = n.Generation, n.content, false, false
-			old.Reason, old.Message = failureReason(err), steady(err)+w.pauseNote()
-			results[name] = old
-		}
-	}
-	if w.clean {
-		w.cleanErr = err
-	}
-	now := Status{Connected: true, Results: results, Unknown: w.state.Unknown}
-	w.mu.Unlock()
-	w.store(now)
-	return delay
 }
 
 func (w *worker) progressOf(network string) *progress {

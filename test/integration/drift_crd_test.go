@@ -44,6 +44,7 @@ func TestAMemberThatLacksSomething(t *testing.T) {
 	t.Run("a kind", func(t *testing.T) { testMissingKind(t, on) })
 	t.Run("a field", func(t *testing.T) { testMissingField(t, on) })
 	t.Run("a right", func(t *testing.T) { testMissingRight(t, on) })
+	t.Run("the right to list a kind", func(t *testing.T) { testKindThatMayNotBeListed(t, on) })
 	t.Run("the will to keep a field", func(t *testing.T) { testMeddledField(t, on) })
 }
 
