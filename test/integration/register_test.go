@@ -143,6 +143,7 @@ func TestRegister(t *testing.T) {
 	p := newTerminal(t, all...)
 	access.InstallHub(t, all[0])
 	t.Run("a dry run shows everything and writes nothing", func(t *testing.T) { testRegisterDryRun(t, p) })
+	t.Run("what a deleted MemberCluster leaves is removed", func(t *testing.T) { testLeftBehind(t, p) })
 	t.Run("kubectl completes the plugin", func(t *testing.T) { testCompletion(t, p) })
 	operator.Run(t, all[0], operator.Options{})
 	t.Run("a cluster becomes a member", func(t *testing.T) { testRegisterMember(t, p) })
@@ -467,7 +468,14 @@ func testUnregister(t *testing.T, p *terminal) {
 	delete(account.Annotations, mcnv1alpha1.HubAnnotationPrefix+"another")
 	must(t, p.clients["aws"].Update(t.Context(), account))
 	p.ok("register", "--context", "aws", "--name", "west")
-	p.ok("unregister", "--name", "west", "--context", "aws")
+	p.forget("west")
+	eventually(t, "the operator to let go of west", func() string {
+		if err := p.clients["hub"].Get(t.Context(), client.ObjectKey{Name: "west"}, &mcnv1alpha1.MemberCluster{}); !apierrors.IsNotFound(err) {
+			return "it is there"
+		}
+		return ""
+	})
+	p.unregister([]string{"hub has no membercluster/west any more", "secret/west in " + operatorNamespace + " deleted"}, "--name", "west", "--context", "aws")
 	if left := p.versions("aws"); len(left) != 1 || left["Namespace /multicloud-network-system"] == "" {
 		t.Errorf("unregister left %v on the member, want the namespace only", left)
 	}
