@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -93,9 +94,12 @@ func (r *registration) mayUseSecret(ctx context.Context) error {
 	case r.existing == nil && secret.Labels[managedByLabel] != mcnv1alpha1.PluginFieldManager:
 		return fmt.Errorf("the hub has a Secret %s/%s that this command did not write: choose another --name, or delete that Secret if it is of no use", o.namespace, o.name)
 	}
-	if before := secret.Annotations[mcnv1alpha1.RenewAnnotation]; before != "" && before != r.account.reference() {
-		o.warn("%s used the account %s until now, which stays on the member with its rights; if no other hub uses it, delete its service account, roles and bindings there",
-			o.name, before)
+	if id := secret.Annotations[mcnv1alpha1.ClusterIDAnnotation]; r.existing == nil && id != "" && id != r.member.id {
+		return fmt.Errorf("the hub's Secret %s/%s is left of another cluster (ID %s; context %s has %s): choose another --name, or first run kubectl mcn unregister --name %s with the --context of that cluster, or with --keep-member-rbac if it is gone",
+			o.namespace, o.name, id, r.member.context, r.member.id, o.name)
+	}
+	if namespace, name, ok := strings.Cut(secret.Annotations[mcnv1alpha1.RenewAnnotation], "/"); ok && slices.Contains([]string{managedAccount, sourceAccount}, name) {
+		r.before = account{name: name, namespace: namespace}
 	}
 	return nil
 }

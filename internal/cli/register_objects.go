@@ -89,7 +89,7 @@ func (o *registerOptions) kubeconfig(member *side, a account, token string) ([]b
 	return content, nil
 }
 
-// warnServer warns of a server that means another machine to the hub than to the one who registers it.
+// warnServer warns of a server that means another machine to the operator than to the one who registers it.
 func (o *registerOptions) warnServer(member *side) {
 	if o.serverForHub != "" {
 		return
@@ -98,7 +98,8 @@ func (o *registerOptions) warnServer(member *side) {
 	if u, err := url.Parse(server); err == nil {
 		address, err := netip.ParseAddr(u.Hostname())
 		if u.Hostname() == "localhost" || (err == nil && address.Unmap().IsLoopback()) {
-			o.warn("the hub will look for %s at %s, which is itself: give --server-for-hub unless the operator runs on this machine", o.name, server)
+			o.warn("the operator will look for %s at %s, which is the machine that it runs on itself: that is right if the operator is a program on this machine, as in the demo; otherwise, also if it is a pod, give --server-for-hub https://HOST:PORT with an address that it can reach",
+				o.name, server)
 		}
 	}
 	if member.cluster.ProxyURL != "" {

@@ -127,9 +127,12 @@ func (s *side) identify(ctx context.Context) error {
 	return nil
 }
 
-// explain says what was tried, where, what came of it, and what to do.
-func (s *side) explain(doing string, err error) error {
+// explain says what was tried, where, what came of it, and what to do. The notes follow.
+func (s *side) explain(doing string, err error, notes ...string) error {
 	at := fmt.Sprintf("context %s (%s): %s", s.context, s.what, doing)
+	if len(notes) > 0 {
+		err = fmt.Errorf("%w%s", err, strings.Join(notes, ""))
+	}
 	switch {
 	case meta.IsNoMatchError(err) && s.what == hubSide:
 		return fmt.Errorf("%s: the operator's kinds are not installed there: kubectl --context %s apply --server-side -k config/default, or give another --hub-context: %w", at, s.context, err)
@@ -142,9 +145,9 @@ func (s *side) explain(doing string, err error) error {
 	}
 }
 
-// apply server-side applies an object. With force it takes over fields that others wrote.
-func (s *side) apply(ctx context.Context, object *unstructured.Unstructured, force bool) error {
-	options := []client.ApplyOption{client.FieldOwner(mcnv1alpha1.PluginFieldManager)}
+// apply server-side applies an object, and puts the API server's answer into it. With force it takes over fields that others wrote.
+func (s *side) apply(ctx context.Context, object *unstructured.Unstructured, force bool, more ...client.ApplyOption) error {
+	options := append([]client.ApplyOption{client.FieldOwner(mcnv1alpha1.PluginFieldManager)}, more...)
 	if force {
 		options = append(options, client.ForceOwnership)
 	}

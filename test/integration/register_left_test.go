@@ -97,6 +97,7 @@ func testLeftBehind(t *testing.T, p *terminal) {
 	// The cluster is registered under a new name meanwhile: its account stays.
 	p.ok("register", "--context", "aws", "--name", "left")
 	p.forget("left")
+	p.unwritten([]string{"Secret " + operatorNamespace + "/left is left of another cluster", "unregister --name left"}, "register", "--context", "gcp", "--name", "left")
 	p.ok("register", "--context", "aws", "--name", "west")
 	p.unregister([]string{account + " stays, because this hub uses it for west", "secret/left in " + operatorNamespace + " deleted"}, "--name", "left", "--context", "aws")
 	if p.versions("aws")["ServiceAccount "+account] == "" {
