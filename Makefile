@@ -10,6 +10,8 @@ IMG ?= multicloud-network-operator:dev
 KEEP ?=
 # How many random fleets the compiler's meaning is checked on, beside those of the race detector's run.
 CHECKS ?= 1000
+# How long the random history is that the index of pods follows; the race detector's run has a shorter one.
+OPERATIONS ?= 1000000
 # How long fuzz looks for trouble in each fuzz target.
 FUZZTIME ?= 30s
 
@@ -37,6 +39,8 @@ test-unit: require-cc tools-cluster ## pure packages, controllers, tool modules,
 	@packages=$$(go list ./... | grep -v /test/); go test -race -shuffle=on $$packages
 	$(SAY) 'compiled policies against the specification, $(CHECKS) random fleets'
 	@go test ./internal/compile -run 'TestCompiledPoliciesMean|TestCalicoAccepts' -rapid.checks=$(CHECKS)
+	$(SAY) 'the index of pods against a plain recomputation, $(OPERATIONS) operations'
+	@go test ./internal/identity -run 'TestIndexEquals|Costs|AllocateNothing' -operations=$(OPERATIONS)
 	$(SAY) 'tests of the tool modules'
 	@cd hack/tools/nativecrds && CGO_ENABLED=0 go test ./...
 	@cd hack/tools/calico && CGO_ENABLED=0 go test ./cmd/...

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/identity"
 	"multicloud.network/operator/internal/snapshot"
 )
 
@@ -57,9 +58,9 @@ func addrs(texts ...string) []netip.Addr {
 func TestPod(t *testing.T) {
 	now := metav1.Now()
 	annotated := func(values ...string) map[string]string {
-		out := map[string]string{podIPsAnnotation: values[0]}
+		out := map[string]string{identity.PodIPsAnnotation: values[0]}
 		if len(values) > 1 {
-			out[podIPAnnotation] = values[1]
+			out[identity.PodIPAnnotation] = values[1]
 		}
 		return out
 	}
@@ -413,13 +414,13 @@ func TestStrip(t *testing.T) {
 		t.Error(diff)
 	}
 	pod, err := Strip(&corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "p", Annotations: map[string]string{podIPAnnotation: "", "large": "x"}, OwnerReferences: []metav1.OwnerReference{{}}},
+		ObjectMeta: metav1.ObjectMeta{Name: "p", Annotations: map[string]string{identity.PodIPAnnotation: "", "large": "x"}, OwnerReferences: []metav1.OwnerReference{{}}},
 		Spec:       corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{}}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantPod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Annotations: map[string]string{podIPAnnotation: ""}}, Spec: corev1.PodSpec{NodeName: "n"}}
+	wantPod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Annotations: map[string]string{identity.PodIPAnnotation: ""}}, Spec: corev1.PodSpec{NodeName: "n"}}
 	if diff := cmp.Diff(wantPod, pod); diff != "" {
 		t.Error(diff)
 	}

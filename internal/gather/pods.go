@@ -7,69 +7,24 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"multicloud.network/operator/internal/identity"
 	"multicloud.network/operator/internal/snapshot"
 )
 
-// Calico's CNI plugin writes these, and empties them before it gives the address back.
-const (
-	podIPsAnnotation = "cni.projectcalico.org/podIPs"
-	podIPAnnotation  = "cni.projectcalico.org/podIP"
-)
-
-// Pod converts a pod; false if it holds no address of its own: host-networked, finished, not yet connected, or disconnected while terminating.
-//
-// The kubelet's word, status.podIPs, is the only source of addresses. Calico's annotations add none, because who may write a pod may write them too: they
-// only tell, of a pod that is terminating, that its address was given back.
+// Pod converts a pod, as identity.Filter does; false if it holds no address of its own.
 func Pod(pod *corev1.Pod) (snapshot.Pod, bool) {
-	if pod.Spec.HostNetwork || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-		return snapshot.Pod{}, false
-	}
-	if pod.DeletionTimestamp != nil && annotationEmptied(pod) {
-		return snapshot.Pod{}, false
-	}
-	addresses := reportedAddresses(pod)
-	if len(addresses) == 0 {
-		return snapshot.Pod{}, false
-	}
-	return snapshot.Pod{
-		Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID), Labels: pod.Labels,
-		ServiceAccount: pod.Spec.ServiceAccountName, Addresses: sortAddresses(addresses),
-	}, true
-}
-
-// reportedAddresses are those that can be a pod's: loopback, link-local (cloud metadata), multicast, broadcast and unspecified ones are no pod's, whatever
-// pod CIDRs a member has, and an address in a set is let in on other members.
-func reportedAddresses(pod *corev1.Pod) []netip.Addr {
-	var out []netip.Addr
-	for _, ip := range pod.Status.PodIPs {
-		out = appendAddress(out, ip.IP)
-	}
-	if len(out) == 0 {
-		out = appendAddress(out, pod.Status.PodIP)
-	}
-	return slices.DeleteFunc(out, func(addr netip.Addr) bool { return !addr.IsGlobalUnicast() })
-}
-
-// annotationEmptied says that Calico's annotations are there and hold nothing.
-func annotationEmptied(pod *corev1.Pod) bool {
-	several, hasSeveral := pod.Annotations[podIPsAnnotation]
-	single, hasSingle := pod.Annotations[podIPAnnotation]
-	return (hasSeveral || hasSingle) && several == "" && single == ""
+	var filter identity.Filter
+	out, ok := filter.Pod(pod)
+	out.Addresses = slices.Clone(out.Addresses)
+	return out, ok
 }
 
 // appendAddress appends an address written as such or as a prefix; what cannot be parsed is not an address.
 func appendAddress(to []netip.Addr, text string) []netip.Addr {
-	if text == "" {
-		return to
+	if addr, ok := identity.ParseAddress(text); ok {
+		to = append(to, addr)
 	}
-	if host, _, isPrefix := strings.Cut(text, "/"); isPrefix {
-		text = host
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil || addr.Zone() != "" {
-		return to
-	}
-	return append(to, addr.Unmap())
+	return to
 }
 
 func sortAddresses(in []netip.Addr) []netip.Addr {

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/identity"
 )
 
 // Strip reduces an object to what gathering looks at, so that caches stay small. It is an informer's transform: it takes any object and returns
@@ -48,7 +49,7 @@ func stripMeta(in *metav1.ObjectMeta, annotations ...string) metav1.ObjectMeta {
 
 func stripPod(in *corev1.Pod) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: stripMeta(&in.ObjectMeta, podIPsAnnotation, podIPAnnotation),
+		ObjectMeta: stripMeta(&in.ObjectMeta, identity.PodIPsAnnotation, identity.PodIPAnnotation),
 		Spec: corev1.PodSpec{
 			NodeName: in.Spec.NodeName, HostNetwork: in.Spec.HostNetwork, ServiceAccountName: in.Spec.ServiceAccountName,
 		},

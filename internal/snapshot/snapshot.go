@@ -75,6 +75,8 @@ type Pod struct {
 	Labels         map[string]string `json:"labels,omitempty"`
 	ServiceAccount string            `json:"serviceAccount,omitempty"`
 	Addresses      []netip.Addr      `json:"addresses,omitempty"`
+	// Terminating says that the pod is being deleted. Its addresses still count, but give way to a pod that holds them too and stays.
+	Terminating bool `json:"terminating,omitempty"`
 }
 
 // Service is what the guard needs to know of a Service.
