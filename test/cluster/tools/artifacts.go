@@ -1,4 +1,4 @@
-// Package tools builds the real programs that tests and the demo run (kube-apiserver, etcd, kubectl, Calico's API server)
+// Package tools builds the real programs that tests and the demo run (kube-apiserver, etcd, kubectl, Calico's API server and its agent Felix)
 // from the tool modules under hack/tools, and keeps them in a cache that git ignores.
 //
 // Each artifact has its own folder in the cache, named after what went into it, so that a change of a tool module rebuilds
@@ -21,6 +21,8 @@ const (
 	Kubectl Artifact = "kubectl"
 	// CalicoAPIServer is Calico's aggregated API server, which serves projectcalico.org/v3 over CRDs of crd.projectcalico.org/v1.
 	CalicoAPIServer Artifact = "calico-apiserver"
+	// CalicoFelix is Calico's agent, which programs a node's kernel.
+	CalicoFelix Artifact = "calico-felix"
 	// CalicoValidate checks Calico objects with Calico's own validator (hack/tools/calico/cmd/calico-validate).
 	CalicoValidate Artifact = "calico-validate"
 	// CalicoStorageCRDs is a folder with the CRDs in which the aggregated API server stores its objects.
@@ -64,6 +66,8 @@ var recipes = map[Artifact]recipe{
 		cold: "about a minute", ldflags: kubeFlags, assets: true, make: goBuild},
 	CalicoAPIServer: {module: "hack/tools/calico", pkg: "github.com/projectcalico/calico/apiserver/cmd/apiserver",
 		title: "calico-apiserver " + calicoVersion, cold: "about 4 minutes", ldflags: calicoFlags, make: goBuild},
+	CalicoFelix: {module: "hack/tools/calico", pkg: "github.com/projectcalico/calico/felix/cmd/calico-felix",
+		title: "calico-felix " + calicoVersion, cold: "about 4 minutes", ldflags: calicoFlags, make: goBuild},
 	CalicoValidate: {module: "hack/tools/calico", pkg: "./cmd/calico-validate", title: "calico-validate " + calicoVersion,
 		cold: "about a minute", sources: []string{"cmd/calico-validate"}, make: goBuild},
 	CalicoStorageCRDs: {module: "hack/tools/calico", pkg: "github.com/projectcalico/calico", title: "Calico's storage CRDs " + calicoVersion,
@@ -74,7 +78,7 @@ var recipes = map[Artifact]recipe{
 
 // All lists every artifact, in the order in which they are best built.
 func All() []Artifact {
-	return []Artifact{Etcd, KubeAPIServer, Kubectl, CalicoAPIServer, CalicoValidate, CalicoStorageCRDs, CalicoNativeCRDs}
+	return []Artifact{Etcd, KubeAPIServer, Kubectl, CalicoAPIServer, CalicoFelix, CalicoValidate, CalicoStorageCRDs, CalicoNativeCRDs}
 }
 
 const kubeFlags = "-X k8s.io/component-base/version.gitVersion=" + kubeVersion +
