@@ -168,7 +168,7 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl
 	err := errors.Join(s.failed...)
 	if s.again > 0 && err != nil && !apierrors.IsConflict(err) {
 		// An error's own delay grows to minutes, and others are waiting.
-		ctrl.LoggerFrom(ctx).Error(err, "some networks could not be written; trying again", "after", s.again)
+		ctrl.LoggerFrom(ctx).Error(err, "some networks could not be written; trying again", "after", s.again.String())
 		return ctrl.Result{RequeueAfter: s.again}, nil
 	}
 	return retryConflict(ctrl.Result{RequeueAfter: s.again}, err)

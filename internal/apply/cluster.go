@@ -80,7 +80,7 @@ func (c *Cluster) applyOver(ctx context.Context, want *unstructured.Unstructured
 		return "", nil, describe("reading", key, err)
 	}
 	if Owner(live) != c.owner {
-		return "", nil, &OwnershipConflictError{Key: key, Owner: Owner(live), Managers: others}
+		return "", nil, c.conflict(live, others)
 	}
 	if Equal(live, want) {
 		return Unchanged, live, nil
@@ -141,11 +141,20 @@ func (c *Cluster) reset(ctx context.Context, live, want *unstructured.Unstructur
 	return out, nil
 }
 
+// conflict says what is in the way.
+func (c *Cluster) conflict(live *unstructured.Unstructured, managers []string) error {
+	out := &OwnershipConflictError{Key: KeyOf(live), Owner: Owner(live), Managers: managers}
+	if out.Owner == "" && ContentHash(live) != "" {
+		out.Stripped = c.owner
+	}
+	return out
+}
+
 // Delete removes one object of ours, but only in the state in which it was listed. One that is gone already is fine.
 func (c *Cluster) Delete(ctx context.Context, live *unstructured.Unstructured) error {
 	key := KeyOf(live)
 	if Owner(live) != c.owner {
-		return &OwnershipConflictError{Key: key, Owner: Owner(live)}
+		return c.conflict(live, nil)
 	}
 	uid, version := live.GetUID(), live.GetResourceVersion()
 	opts := []client.DeleteOption{client.Preconditions{UID: &uid, ResourceVersion: &version}}
@@ -234,7 +243,7 @@ func (c *Cluster) create(ctx context.Context, want *unstructured.Unstructured) (
 	err := c.client.Create(ctx, out, opts...)
 	if apierrors.IsAlreadyExists(err) {
 		if live, others, getErr := c.get(ctx, key); getErr == nil && Owner(live) != c.owner {
-			return nil, &OwnershipConflictError{Key: key, Owner: Owner(live), Managers: others}
+			return nil, c.conflict(live, others)
 		}
 	}
 	if err != nil {

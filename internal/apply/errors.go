@@ -31,11 +31,17 @@ type OwnershipConflictError struct {
 	Owner string
 	// Managers are the field managers of the object but our own name, the one that acted last first.
 	Managers []string
+	// Stripped is the owner ID that the object lost, as far as can be told: it carries none, but the hash of content that only an operator writes. Empty if
+	// that is not so.
+	Stripped string
 }
 
 // Error says what is in the way and what to do about it.
 func (e *OwnershipConflictError) Error() string {
 	whose := "carries no label " + mcnv1alpha1.OwnerLabel
+	if e.Stripped != "" {
+		return e.stripped()
+	}
 	if e.Owner != "" {
 		whose = fmt.Sprintf("belongs to owner %q", e.Owner)
 	}
@@ -44,6 +50,31 @@ func (e *OwnershipConflictError) Error() string {
 	}
 	return fmt.Sprintf("%s %q is in the way: it %s, so it is left alone; rename or delete it, or run with its --owner-id to adopt it",
 		e.Key.Kind, e.Key.Name, whose)
+}
+
+// plurals are what kubectl calls our kinds.
+var plurals = map[string]string{
+	KindTier: "tiers", KindPolicy: "globalnetworkpolicies", KindStaged: "stagedglobalnetworkpolicies", KindSet: "globalnetworksets", KindPool: "ippools",
+}
+
+// stripped is the message about an object that was ours until somebody took the label away.
+func (e *OwnershipConflictError) stripped() string {
+	stands := "it stays as it is meanwhile"
+	sure := ""
+	switch e.Key.Kind {
+	case KindSet:
+		stands = "its addresses are not updated meanwhile"
+	case KindTier:
+		stands = "nothing is written to this cluster meanwhile, and no set is updated"
+		sure = ", if no other hub writes here" // its name says nothing of the owner
+	}
+	who := ""
+	if len(e.Managers) > 0 {
+		who = fmt.Sprintf(" (it is managed by %q too)", e.Managers)
+	}
+	return fmt.Sprintf("%s %q has lost its label %s%s, so it is left alone: %s; put the label back in this cluster%s, with: "+
+		"kubectl label %s.%s %s %s=%s; or delete the object, and it is written anew",
+		e.Key.Kind, e.Key.Name, mcnv1alpha1.OwnerLabel, who, stands, sure, plurals[e.Key.Kind], calicoGroup, e.Key.Name, mcnv1alpha1.OwnerLabel, e.Stripped)
 }
 
 // IsOwnershipConflict tells whether an error, or one that it wraps, is an OwnershipConflictError.

@@ -115,7 +115,7 @@ func (w *worker) bringNetwork(ctx context.Context, cluster *apply.Cluster, name 
 			return wrote, forever // somebody else owns the tier, and with it the member; the shared objects' turn tells when that ends
 		}
 		if at == phaseSettled {
-			p.err, p.failures = nil, 0
+			w.succeeded(p)
 			return wrote, forever
 		}
 		if !p.mayTry(n.whole) {
@@ -333,34 +333,6 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	}
 	w.log.V(1).Info("wrote", "kind", key.Kind, "name", key.Name, "outcome", outcome)
 	return true, nil
-}
-
-// mayTry tells whether a failed network's time has come, or what is wanted of it has changed.
-func (p *progress) mayTry(plan string) bool {
-	return p.failures == 0 || p.retryPlan != plan || time.Now().After(p.retryAt)
-}
-
-// settleFailure plans the next try after a failure, and forgets failures after a success.
-func (w *worker) settleFailure(p *progress, plan string) time.Duration {
-	if p.err == nil || errors.Is(p.err, errOutdated) {
-		p.err, p.failures = nil, 0
-		return forever
-	}
-	var contended *ContendedError
-	if errors.As(p.err, &contended) || errors.Is(p.err, apply.ErrKindNotServed) || errors.Is(p.err, errNotListed) {
-		// Nothing was tried, and an event, not time, makes it worth trying. Others of the network must not wait for it.
-		p.failures = 0
-		return forever
-	}
-	if p.failures > 0 && p.retryPlan == plan && time.Now().Before(p.retryAt) {
-		return time.Until(p.retryAt)
-	}
-	p.failures++
-	p.retryPlan = plan
-	p.retryAt = time.Now().Add(w.backoff(p.failures))
-	w.log.Error(p.err, "a write failed; trying again", "failures", p.failures)
-	w.m.opts.Observer.Failed(w.name, failureReason(p.err))
-	return time.Until(p.retryAt)
 }
 
 func firstOf(first, second error) error {

@@ -74,7 +74,7 @@ func (w *worker) tally() {
 	case l.failed:
 		if l.failures++; l.failures >= w.m.opts.BreakAfter {
 			l.atLeast(w.jittered(w.m.opts.BreakFor))
-			w.log.Info("nothing succeeded for a while; pausing before the next try", "passes", l.failures, "pause", w.m.opts.BreakFor)
+			w.log.Info("nothing succeeded for a while; pausing before the next try", "passes", l.failures, "pause", w.m.opts.BreakFor.String())
 		}
 	}
 	l.done, l.failed = false, false

@@ -91,7 +91,7 @@ func (w *worker) refresh(ctx context.Context, cluster *apply.Cluster) error {
 	if w.current != nil {
 		w.reconcile(w.current)
 	}
-	w.unread = 0
+	w.unread, w.unreadTold = 0, ""
 	if all {
 		w.resyncAt = time.Now().Add(w.jittered(w.m.opts.Resync))
 	}
@@ -107,7 +107,12 @@ func (w *worker) failAll(ctx context.Context, err error) time.Duration {
 	w.tally()
 	delay := w.backoff(w.unread)
 	w.rereadAt = time.Now().Add(delay)
-	w.log.Error(err, "cannot read our objects on the cluster", "failures", w.unread)
+	if text := steady(err); text != w.unreadTold {
+		w.unreadTold = text
+		w.log.Error(err, "cannot read our objects on the cluster; trying again", "failures", w.unread)
+	} else {
+		w.log.V(1).Info("still cannot read our objects on the cluster; trying again", "failures", w.unread)
+	}
 	w.m.opts.Observer.Failed(w.name, failureReason(err))
 	// Others wait for a member that cannot be read no longer than for one that is out of reach.
 	w.m.barrier.connection(w.seat, false)

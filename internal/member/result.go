@@ -156,7 +156,12 @@ func (w *worker) store(now Status) {
 var varying = regexp.MustCompile(`\S+:\d+->|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\(\d+\)|\b\d+(\.\d+)?(ns|µs|ms|s)\b`)
 
 // steady is the text of an error as it stands in a status, where it must not change without need.
-func steady(err error) string { return varying.ReplaceAllString(err.Error(), "") }
+func steady(err error) string {
+	if apply.IsOwnershipConflict(err) {
+		return err.Error() // it names owners, which are IDs that stay
+	}
+	return varying.ReplaceAllString(err.Error(), "")
+}
 
 // Steady is the text of an error of CleanMember as it stands in a status.
 func Steady(err error) string { return steady(err) }

@@ -49,22 +49,23 @@ type worker struct {
 	seenObjects sightings
 
 	// The rest is the run loop's own.
-	conn      Connection
-	current   *prepared // the intent of this pass
-	seen      int       // its version
-	live      content
-	stale     map[string]bool // kinds to list before live may be believed
-	resyncAt  time.Time       // when to list everything again
-	attached  time.Time
-	unread    int       // how often listing failed in a row
-	rereadAt  time.Time // before that it is not tried again
-	progress  map[string]*progress
-	written   map[compile.Key]bool // in this pass
-	sharedErr error                // why tier, guard or pools are not all there
-	limits    limits
-	writes    flowcontrol.RateLimiter
-	notOurs   error // that the tier is somebody else's: nothing is written then
-	dropErr   error // why those that are not needed any more are still there
+	conn       Connection
+	current    *prepared // the intent of this pass
+	seen       int       // its version
+	live       content
+	stale      map[string]bool // kinds to list before live may be believed
+	resyncAt   time.Time       // when to list everything again
+	attached   time.Time
+	unread     int       // how often listing failed in a row
+	unreadTold string    // why, as it is in the log
+	rereadAt   time.Time // before that it is not tried again
+	progress   map[string]*progress
+	written    map[compile.Key]bool // in this pass
+	sharedErr  error                // why tier, guard or pools are not all there
+	limits     limits
+	writes     flowcontrol.RateLimiter
+	notOurs    error // that the tier is somebody else's: nothing is written then
+	dropErr    error // why those that are not needed any more are still there
 
 	listed      map[string]string           // the resourceVersion of the last list, by kind
 	askedAt     map[string]time.Time        // when a watch last made us list a kind
@@ -93,6 +94,7 @@ type progress struct {
 	retryAt   time.Time
 	retryPlan string // what failed
 	err       error
+	told      string // the failure that is in the log; empty while there is none
 }
 
 func newWorker(m *Manager, name string) *worker {

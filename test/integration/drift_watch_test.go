@@ -216,8 +216,11 @@ func TestWhatOthersChangeIsPutBackFromEvents(t *testing.T) {
 		}
 		label("")()
 		got := b.wait("one", "net", func(r member.Result) bool { return r.Reason == mcnv1alpha1.ReasonOwnershipConflict })
-		if !strings.Contains(got.Message, set.Name) {
-			t.Errorf("%s: want the set's name", got.Message)
+		for _, want := range []string{"its addresses are not updated meanwhile", "or delete the object",
+			"kubectl label globalnetworksets.projectcalico.org " + set.Name + " " + mcnv1alpha1.OwnerLabel + "=" + b.owner + ";"} {
+			if !strings.Contains(got.Message, want) {
+				t.Errorf("%q: want %q in it", got.Message, want)
+			}
 		}
 		label(b.owner)()
 		b.wait("one", "net", programmed(1))
