@@ -4,6 +4,8 @@ package controllers
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -159,16 +161,29 @@ func (r *MemberClusterReconciler) register(ctx context.Context, member *mcnv1alp
 		if !apierrors.IsNotFound(err) {
 			return err
 		}
-		r.Fleet.SetFault(member, mcnv1alpha1.ReasonSecretNotFound, where+" is not there; create it, or correct spec.access.kubeconfig.secretRef")
+		r.Fleet.SetFault(member, mcnv1alpha1.ReasonSecretNotFound, where+" is not there; "+registerHint(member, r.Namespace, "create it"))
 		return nil
 	}
 	kubeconfig, ok := secret.Data[ref.Key]
 	if !ok {
-		r.Fleet.SetFault(member, mcnv1alpha1.ReasonSecretNotFound, where+" has no key "+ref.Key+"; add it, or correct spec.access.kubeconfig.secretRef.key")
+		r.Fleet.SetFault(member, mcnv1alpha1.ReasonSecretNotFound, where+" has no key "+ref.Key+"; "+registerHint(member, r.Namespace, "add it"))
 		return nil
 	}
 	r.Fleet.Set(member, kubeconfig)
 	return nil
+}
+
+// registerHint says how to get a Secret that is missing, or lacks the key: by the command that writes both, or by hand.
+func registerHint(member *mcnv1alpha1.MemberCluster, namespace, byHand string) string {
+	hint := fmt.Sprintf("run \"kubectl mcn register --name %s --context CONTEXT\", with the context of that cluster", member.Name)
+	if namespace != mcnv1alpha1.DefaultNamespace {
+		hint = strings.Replace(hint, " --context", " --namespace "+namespace+" --context", 1)
+	}
+	// Register writes this Secret and this key, and leaves a MemberCluster alone that names others.
+	if ref := member.Spec.Access.Kubeconfig.SecretRef; ref.Name != member.Name || ref.Key != mcnv1alpha1.DefaultKubeconfigKey {
+		hint = fmt.Sprintf("set spec.access.kubeconfig.secretRef to {name: %s} and %s", member.Name, hint)
+	}
+	return hint + ", or " + byHand + ", or correct spec.access.kubeconfig.secretRef"
 }
 
 // writeStatus computes the status and writes it if it differs. deleting says what the removal of the member waits for; empty while it is not removed.

@@ -117,7 +117,7 @@ const (
 	ReasonConnectionFailed Reason = "ConnectionFailed"
 
 	// ReasonSecretNotFound: the Secret that access names is not in the operator's namespace, or lacks the key.
-	// Next step: create it, or correct spec.access.kubeconfig.secretRef.
+	// Next step: run "kubectl mcn register" for the member; or create the Secret, or correct spec.access.kubeconfig.secretRef.
 	ReasonSecretNotFound Reason = "SecretNotFound"
 
 	// ReasonKubeconfigInvalid: the kubeconfig cannot be read.
@@ -126,7 +126,7 @@ const (
 
 	// ReasonKubeconfigRefused: the kubeconfig asks for something that would run code, read files or skip verification: exec, auth providers, file
 	// paths, insecure-skip-tls-verify, proxy-url, a server that is not https, or no CA data.
-	// Next step: write a kubeconfig with https, inline CA data, and an inline token or client certificate.
+	// Next step: run "kubectl mcn register" for the member; or write a kubeconfig with https, inline CA data, and an inline token or client certificate.
 	ReasonKubeconfigRefused Reason = "KubeconfigRefused"
 
 	// ReasonCredentialExpiring: the member is ready, but the token in its kubeconfig will end and the operator cannot renew it; it keeps trying.

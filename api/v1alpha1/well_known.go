@@ -53,6 +53,9 @@ const (
 	// Admin tier (1000).
 	DefaultTierOrder = 500
 
+	// DefaultKubeconfigKey is the key of a member's Secret where spec.access.kubeconfig.secretRef names none.
+	DefaultKubeconfigKey = "kubeconfig"
+
 	// DefaultNamespace is where the operator and its members' Secrets live (flag --namespace).
 	DefaultNamespace = "multicloud-network-system"
 )

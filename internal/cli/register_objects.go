@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// kubeconfigKey is the key of the Secret; the default of secretRef.key.
-	kubeconfigKey = "kubeconfig"
+	// kubeconfigKey is the key of the Secret.
+	kubeconfigKey = mcnv1alpha1.DefaultKubeconfigKey
 	// managedByLabel is on the Secrets that this command writes.
 	managedByLabel = "app.kubernetes.io/managed-by"
 	// placeholder stands where the token would.

@@ -31,7 +31,7 @@ func asFault(err error) *fault {
 	}
 	var vetErr *VetError
 	if errors.As(err, &vetErr) {
-		return &fault{reason: vetErr.Reason, message: vetErr.Error()}
+		return &fault{reason: vetErr.Reason, message: vetErr.Error() + vetErr.remedy()}
 	}
 	return &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: describe(err)}
 }

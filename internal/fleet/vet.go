@@ -80,6 +80,16 @@ func (e *VetError) Error() string {
 	return fmt.Sprintf("kubeconfig %s (%s) at %s: %s", verb, e.Code, e.Field, e.Advice)
 }
 
+// remedy says what spares one to write a kubeconfig by hand.
+func (e *VetError) remedy() string {
+	switch e.Code {
+	case VetNotHTTPS, VetLinkLocal, VetBadServer, VetProxy:
+		return "; or have \"kubectl mcn register\" write it, with --server-for-hub https://HOST:PORT"
+	default:
+		return "; or have \"kubectl mcn register\" write it: it takes your own kubeconfig, and gives the operator a token of an account that it makes there"
+	}
+}
+
 func invalid(code VetCode, field, advice string) *VetError {
 	return &VetError{Reason: mcnv1alpha1.ReasonKubeconfigInvalid, Code: code, Field: field, Advice: advice}
 }

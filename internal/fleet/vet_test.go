@@ -198,3 +198,19 @@ func FuzzVet(f *testing.F) {
 		}
 	})
 }
+
+// TestRefusalNamesTheRemedy: whoever reads the condition is told of the command that writes what is taken, with the flag that it needs.
+func TestRefusalNamesTheRemedy(t *testing.T) {
+	for text, want := range map[string]string{
+		withUser("exec: {command: x, apiVersion: v1}"):        `have "kubectl mcn register" write it: it takes your own kubeconfig`,
+		replaced("https://api", "http://api"):                 `have "kubectl mcn register" write it, with --server-for-hub https://HOST:PORT`,
+		withCluster("proxy-url: http://proxy.example.com"):    "--server-for-hub",
+		replaced("api.example.com:6443", "169.254.169.254"):   "--server-for-hub",
+		replaced("certificate-authority-data: "+testCert, ""): `have "kubectl mcn register" write it: it takes your own kubeconfig`,
+	} {
+		_, err := Vet([]byte(text))
+		if message := asFault(err).message; !strings.HasPrefix(message, err.Error()) || !strings.Contains(message, want) {
+			t.Errorf("the condition says %q, want %q in it", message, want)
+		}
+	}
+}

@@ -154,6 +154,7 @@ func TestRegister(t *testing.T) {
 	t.Run("a Source cannot be written to", func(t *testing.T) { testRegisterSource(t, p) })
 	t.Run("what would be wrong is refused", func(t *testing.T) { testRegisterRefusals(t, p) })
 	t.Run("what one may not do is named before anything is done", func(t *testing.T) { testRegisterRights(t, p) })
+	t.Run("register is the remedy that conditions name", func(t *testing.T) { testRegisterIsTheRemedy(t, p) })
 	t.Run("the hub is a member", func(t *testing.T) { testRegisterLocal(t, p) })
 	t.Run("unregister leaves nothing but the namespace", func(t *testing.T) { testUnregister(t, p) })
 }
