@@ -40,6 +40,7 @@ type flags struct {
 	metrics, probes                    string
 	leaderElect, version               bool
 	concurrency, maxResponse           int
+	limits                             controllers.MemberLimits
 	log                                zap.Options
 }
 
@@ -82,6 +83,10 @@ func parse() flags {
 	flag.BoolVar(&f.leaderElect, "leader-elect", false, "take part in leader election, for more than one replica (default false)")
 	flag.IntVar(&f.concurrency, "concurrency", 4, "how many MemberClusters are reconciled at once")
 	flag.IntVar(&f.maxResponse, "max-response", 256, "how many `MiB` one answer of a member may have, which bounds what a member can make the operator hold; a list of 50,000 pods has about 250")
+	flag.Float64Var(&f.limits.WriteRate, "member-write-rate", 20, "how many writes a second one member gets at most; they are made one after the other")
+	flag.IntVar(&f.limits.WriteBurst, "member-write-burst", 50, "how many writes one member gets without regard to --member-write-rate after it had none for a while")
+	flag.IntVar(&f.limits.PauseAfter, "member-pause-after", 8, "after how many rounds in a row in which every call failed for the member's sake it is left alone for a while")
+	flag.DurationVar(&f.limits.Pause, "member-pause", 2*time.Minute, "how long, about, such a member is left alone before each further try")
 	flag.BoolVar(&f.version, "version", false, "print the version and exit (default false)")
 	f.log.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -99,6 +104,18 @@ func (f *flags) validate() error {
 	}
 	if f.maxResponse < 1 {
 		problems = append(problems, fmt.Errorf("--max-response %d: write 1 or more", f.maxResponse))
+	}
+	if f.limits.WriteRate <= 0 {
+		problems = append(problems, fmt.Errorf("--member-write-rate %g: write a number above 0", f.limits.WriteRate))
+	}
+	if f.limits.WriteBurst < 1 {
+		problems = append(problems, fmt.Errorf("--member-write-burst %d: write 1 or more", f.limits.WriteBurst))
+	}
+	if f.limits.PauseAfter < 1 {
+		problems = append(problems, fmt.Errorf("--member-pause-after %d: write 1 or more", f.limits.PauseAfter))
+	}
+	if f.limits.Pause < time.Second {
+		problems = append(problems, fmt.Errorf("--member-pause %s: write a duration of 1s or more", f.limits.Pause))
 	}
 	if f.concurrency < 1 {
 		problems = append(problems, fmt.Errorf("--concurrency %d: write 1 or more", f.concurrency))
@@ -160,7 +177,9 @@ func run(ctx context.Context, f flags) error {
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	options := controllers.Options{Settings: settings, Namespace: f.namespace, Settle: f.settle, Barrier: f.barrier, MaxResponseBytes: int64(f.maxResponse) << 20}
+	options := controllers.Options{
+		Settings: settings, Namespace: f.namespace, Settle: f.settle, Barrier: f.barrier, MaxResponseBytes: int64(f.maxResponse) << 20, Limits: f.limits,
+	}
 	if err := controllers.Setup(mgr, options); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/features"
+
+	"multicloud.network/operator/controllers"
 )
 
 // calico-apiserver cannot serve streamed lists. main turns them off by environment, which works only while no package has looked at it before.
@@ -17,7 +19,7 @@ func TestNothingReadsClientFeaturesBeforeMain(t *testing.T) {
 }
 
 func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
-	good := flags{settle: 0, barrier: 30 * time.Second, concurrency: 1, maxResponse: 1}
+	good := flags{settle: 0, barrier: 30 * time.Second, concurrency: 1, maxResponse: 1, limits: controllers.MemberLimits{WriteRate: 0.5, WriteBurst: 1, PauseAfter: 1, Pause: time.Second}}
 	if err := good.validate(); err != nil {
 		t.Errorf("good flags: %v", err)
 	}
@@ -26,6 +28,10 @@ func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
 		"--barrier -1s: write a duration of 0 or more": func(f *flags) { f.barrier = -time.Second },
 		"--concurrency 0: write 1 or more":             func(f *flags) { f.concurrency = 0 },
 		"--max-response 0: write 1 or more":            func(f *flags) { f.maxResponse = 0 },
+		"--member-write-rate 0: write a number above":  func(f *flags) { f.limits.WriteRate = 0 },
+		"--member-write-burst 0: write 1 or more":      func(f *flags) { f.limits.WriteBurst = 0 },
+		"--member-pause-after 0: write 1 or more":      func(f *flags) { f.limits.PauseAfter = 0 },
+		"--member-pause 1ms: write a duration of 1s":   func(f *flags) { f.limits.Pause = time.Millisecond },
 		"--concurrency -1: write 1 or more":            func(f *flags) { f.concurrency = -1 },
 	} {
 		f := good

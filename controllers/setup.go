@@ -30,8 +30,20 @@ type Options struct {
 	TokenClock func() time.Time
 	// MaxResponseBytes is the most that is read of one answer of a member; 0 for the default.
 	MaxResponseBytes int64
+	// Limits keep a member in trouble from being pressed.
+	Limits MemberLimits
 	// Metrics is where metrics are registered; default: controller-runtime's registry, which the manager serves.
 	Metrics prometheus.Registerer
+}
+
+// MemberLimits bound what each member gets to do. Zeros mean the defaults of package member.
+type MemberLimits struct {
+	// WriteRate and WriteBurst are how many writes a second, and at once. Writes are made one after the other.
+	WriteRate  float64
+	WriteBurst int
+	// PauseAfter is after how many rounds without any success a member is left alone, and Pause for about how long.
+	PauseAfter int
+	Pause      time.Duration
 }
 
 // Setup puts the operator together in a manager: the fleet, the members' workers and the controllers. The manager's cache must be limited by
@@ -49,6 +61,7 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 			return member.Connection{ID: c, ClusterID: c.ClusterID, Client: c.Client, Context: c.Context(), Prove: c.Prove}, true
 		},
 		Settle: opts.Settle, Barrier: opts.Barrier, Resync: opts.Resync,
+		WriteRate: float32(opts.Limits.WriteRate), WriteBurst: opts.Limits.WriteBurst, BreakAfter: opts.Limits.PauseAfter, BreakFor: opts.Limits.Pause,
 		Log: mgr.GetLogger().WithName("member"), Observer: observer,
 	})
 	observer.state.statuses = workers.Statuses

@@ -20,11 +20,14 @@ type Options struct {
 	Logger logr.Logger
 	// Now is the clock; time.Now.
 	Now func() time.Time
-	// ProbeInterval and ProbeTimeout say how often a member is probed and how long it may take: 10 s and 5 s.
+	// ProbeInterval and ProbeTimeout say how often a member is probed and how long it may take: 5 s and 4 s.
 	ProbeInterval, ProbeTimeout time.Duration
-	// ProbeFailures is the number of probes that must fail in a row, over at least a ProbeInterval, before a member counts as unreachable: 2. After one that
-	// failed the next comes soon. A 401 counts at once.
+	// ProbeFailures is the number of probes that must fail in a row before a member counts as unreachable, and ProbePatience is for how long at least: 2, over
+	// 8/5 of a ProbeInterval. After one that failed the next comes soon. A 401 counts at once.
+	//
+	// One that hangs is so found after at most an interval, two timeouts and the pause between them: 13.5 s. One that is away for 5 s is no news.
 	ProbeFailures int
+	ProbePatience time.Duration
 	// BackoffMin and BackoffMax bound the pause before the next try to connect: 1 s and 30 s.
 	BackoffMin, BackoffMax time.Duration
 	// SyncTimeout bounds the wait for a first complete view, OptionalTimeout its wait for the kinds that may be missing: 5 min and 15 s.
@@ -45,8 +48,9 @@ func (o *Options) setDefaults() {
 	if o.Scheme == nil {
 		o.Scheme = scheme.Scheme
 	}
-	o.ProbeInterval = cmp.Or(o.ProbeInterval, 10*time.Second)
-	o.ProbeTimeout = cmp.Or(o.ProbeTimeout, 5*time.Second)
+	o.ProbeInterval = cmp.Or(o.ProbeInterval, 5*time.Second)
+	o.ProbeTimeout = cmp.Or(o.ProbeTimeout, 4*time.Second)
+	o.ProbePatience = cmp.Or(o.ProbePatience, o.ProbeInterval*8/5)
 	o.ProbeFailures = cmp.Or(o.ProbeFailures, 2)
 	o.BackoffMin = cmp.Or(o.BackoffMin, time.Second)
 	o.BackoffMax = cmp.Or(o.BackoffMax, 30*time.Second)

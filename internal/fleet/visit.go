@@ -169,8 +169,8 @@ func (v *visit) judge(outcome probed) error {
 		if v.failures++; v.failures == 1 {
 			v.failing = v.began
 		}
-		// A path that is broken for less than an interval is no news: one that flaps must not make the status flap.
-		if isFinal(outcome.err) || (v.failures >= opts.ProbeFailures && opts.Now().Sub(v.failing) >= opts.ProbeInterval) {
+		// A path that is broken for a moment is no news: one that flaps must not make the status flap.
+		if isFinal(outcome.err) || (v.failures >= opts.ProbeFailures && opts.Now().Sub(v.failing) >= opts.ProbePatience) {
 			return outcome.err
 		}
 		pause = opts.ProbeInterval / 10

@@ -47,9 +47,9 @@ func answerRows() []row {
 		},
 		{
 			id: "F11", fault: "Another cluster answers under the member's URL",
-			injected: "The proxy's back-end is swapped for another cluster, with a credential that is valid there",
+			injected: "The proxy's back-end is swapped for another member, with a credential that is valid there, while a network is to be written",
 			expected: "The cluster ID differs: disconnect, hold, report",
-			result:   "`ClusterIDMismatch`; no write to the wrong cluster, none to the others; back at once when the right one answers",
+			result:   "`ClusterIDMismatch`; no write to the wrong cluster, none to the others; back at once when the right one answers, and the network becomes Ready",
 			run:      swapped,
 		},
 		{
@@ -69,8 +69,8 @@ func answerRows() []row {
 		{
 			id: "F14", fault: "A member throttles (429 with Retry-After)",
 			injected: "Every request but watches is answered 429, Retry-After 2 s, for 20 s, while a network is created",
-			expected: "Retry-After is kept; no herd",
-			result:   "Requests come no faster than Retry-After allows; nothing is removed; the network becomes Ready afterwards",
+			expected: "Retry-After is kept; less than half of what was asked at once before; no herd",
+			result:   "Requests come no faster than Retry-After allows, at most two at once; nothing is removed; the network becomes Ready afterwards",
 			run:      throttled,
 		},
 		{
@@ -146,12 +146,23 @@ func expired(t *testing.T, w *world) time.Duration {
 func swapped(t *testing.T, w *world) time.Duration {
 	s := w.sites[west]
 	untouched := w.remember(t, east)
-	wrong := access.Member(t, w.hub)
-	mark := s.proxy.Mark()
+	other := w.sites[south]
 	right := proxy.Backend{URL: s.URL(), CA: access.Member(t, s.Cluster).CAData}
-	must(t, s.proxy.Swap(proxy.Backend{URL: w.hub.URL(), CA: wrong.CAData, Token: wrong.BearerToken}))
+	wrong := proxy.Backend{URL: other.URL(), CA: access.Member(t, other.Cluster).CAData, Token: other.token}
+	refused := s.proxy.Add(proxy.Rule{Match: proxy.Writes(), Fault: proxy.Status(503)})
+	defer refused.Remove()
+	w.create(t, flat("f11", west), west)
+	eventually(t, "a write of f11 is refused", func() error {
+		if refused.Faults() == 0 {
+			return errors.New("nothing was written")
+		}
+		return nil
+	})
+	// Nothing tells the operator: what was refused is tried again before the next probe.
+	must(t, s.proxy.Swap(wrong))
 	t.Cleanup(func() { _ = s.proxy.Swap(right) })
-	s.proxy.Sever()
+	mark := s.proxy.Mark()
+	refused.Remove()
 	t.Logf("found after %s", w.waitReachable(t, west, metav1.ConditionFalse, mcnv1alpha1.ReasonClusterIDMismatch, "the cluster that answers has the ID"))
 	if n := s.proxy.Count(mark, proxy.Writes()); n > 0 {
 		t.Errorf("%d writes to the wrong cluster", n)
@@ -159,6 +170,7 @@ func swapped(t *testing.T, w *world) time.Duration {
 	must(t, s.proxy.Swap(right))
 	s.proxy.Sever()
 	took := w.waitReachable(t, west, metav1.ConditionTrue, "", "")
+	w.waitReady(t, "f11")
 	untouched(t)
 	return took
 }
@@ -256,9 +268,17 @@ func throttled(t *testing.T, w *world) time.Duration {
 	rest(t, length)
 	storm.Remove()
 	all := slices.DeleteFunc(s.proxy.Since(mark, proxy.Match{}), func(r proxy.Request) bool { return r.Code != 429 })
-	byPath := map[string]int{}
+	byPath, atOnce := map[string]int{}, 0
 	for _, r := range all {
 		byPath[r.Verb+" "+r.Path]++
+		atOnce = max(atOnce, r.Underway)
+	}
+	before := 0
+	for _, r := range s.proxy.Since(0, proxy.Match{})[:mark] {
+		before = max(before, r.Underway)
+	}
+	if t.Logf("at once %d requests, before %d", atOnce, before); atOnce > 2 || 2*atOnce > before {
+		t.Errorf("%d requests came at once, before the storm %d: want at most two, and half", atOnce, before)
 	}
 	t.Logf("%d requests were throttled: %v", len(all), byPath)
 	for path, n := range byPath {

@@ -27,8 +27,8 @@ func pathRows() []row {
 		{
 			id: "F2", fault: "The API server of a member hangs",
 			injected: "SIGSTOP to kube-apiserver, then a proxy that keeps connections and passes no byte",
-			expected: "Found by the probe although no connection ends; no connections pile up",
-			result:   "`Reachable=False`, \"does not answer in time\", both times; no write anywhere; the operator has no more open files than before",
+			expected: "Found by the probe within 15 s although no connection ends; no connections pile up",
+			result:   "`Reachable=False`, \"does not answer in time\", within 15 s both times; no write anywhere; the operator has no more open files than before",
 			run:      frozen,
 		},
 		{
@@ -80,13 +80,19 @@ func frozen(t *testing.T, w *world) time.Duration {
 	files := w.operator.files(t)
 	must(t, s.FreezeAPIServer())
 	t.Cleanup(func() { _ = s.ThawAPIServer() })
-	t.Logf("SIGSTOP: unreachable after %s", w.waitReachable(t, east, metav1.ConditionFalse, mcnv1alpha1.ReasonConnectionFailed, "in time"))
+	found := func(how string) {
+		took := w.waitReachable(t, east, metav1.ConditionFalse, mcnv1alpha1.ReasonConnectionFailed, "in time")
+		if t.Logf("%s: unreachable after %s", how, took); took > 15*time.Second {
+			t.Errorf("%s: it took %s to be found, want at most 15 s", how, took)
+		}
+	}
+	found("SIGSTOP")
 	must(t, s.ThawAPIServer())
 	took := w.waitReachable(t, east, metav1.ConditionTrue, "", "")
 
 	s.proxy.Freeze()
 	t.Cleanup(s.proxy.Thaw)
-	t.Logf("frozen path: unreachable after %s", w.waitReachable(t, east, metav1.ConditionFalse, mcnv1alpha1.ReasonConnectionFailed, "in time"))
+	found("frozen path")
 	s.proxy.Thaw()
 	took = max(took, w.waitReachable(t, east, metav1.ConditionTrue, "", ""))
 	untouched(t)

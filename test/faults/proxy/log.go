@@ -81,12 +81,22 @@ func (p *Proxy) Since(mark Mark, match Match) []Request {
 // Count is the number of requests that Since returns.
 func (p *Proxy) Count(mark Mark, match Match) int { return len(p.Since(mark, match)) }
 
-// admit numbers a request and remembers it.
-func (p *Proxy) admit(r *Request) {
+// admit numbers a request and remembers it. done is to be called when it has been served.
+func (p *Proxy) admit(r *Request) (done func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests = append(p.requests, r)
 	r.Seq = len(p.requests)
+	if r.Verb == "watch" {
+		return func() {}
+	}
+	p.underway++
+	r.Underway = p.underway
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.underway--
+	}
 }
 
 // answered notes the answer's code.

@@ -53,6 +53,7 @@ type Proxy struct {
 	random      *rand.Rand
 	rules       []*ActiveRule
 	requests    []*Request
+	underway    int
 	injected    []Injection
 	refuses     bool
 	conns       map[*conn]bool
@@ -190,7 +191,7 @@ func (p *Proxy) lead(backend Backend) error {
 // serve handles one request: a rule's fault, or the way to the backend and back.
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	info := parse(r)
-	p.admit(&info)
+	defer p.admit(&info)()
 	x := &exchange{proxy: p, w: w, r: r, info: &info}
 	if fault := p.judge(&info); fault != nil {
 		fault.serve(x)

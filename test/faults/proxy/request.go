@@ -25,6 +25,8 @@ type Request struct {
 	Code int
 	// Fault names what was done to it, empty if nothing.
 	Fault string
+	// Underway is how many requests were being served when it came, itself included; watches do not count.
+	Underway int
 }
 
 // Verbs that change something.
