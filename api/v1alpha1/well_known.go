@@ -39,6 +39,10 @@ const (
 	// "kubectl mcn register" read. The operator does not rely on it: what it verified itself is in status.clusterID.
 	ClusterIDAnnotation = "multicloud.network/cluster-id"
 
+	// ServerForHubAnnotation on a member's Secret holds the --server-for-hub of "kubectl mcn register", so that it counts when that is run again without the
+	// flag. The operator does not read it: the server is in the kubeconfig.
+	ServerForHubAnnotation = "multicloud.network/server-for-hub"
+
 	// HubAnnotationPrefix begins an annotation on a member's ServiceAccount for each hub that the cluster is registered with: the rest is the hub's
 	// cluster ID, the value the name of the MemberCluster there.
 	HubAnnotationPrefix = "hub.multicloud.network/"

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	memberrbac "multicloud.network/operator/config/member-rbac"
@@ -143,4 +145,20 @@ func setRules(object *unstructured.Unstructured, rules []rbacv1.PolicyRule) erro
 		list = append(list, one)
 	}
 	return unstructured.SetNestedSlice(object.Object, list, "rules")
+}
+
+// tierOf is the tier in which an account that is there may write; "" if there is none, or it writes nothing, or it may not be looked at.
+func (s *side) tierOf(ctx context.Context, a account) string {
+	var role rbacv1.ClusterRole
+	if err := s.client.Get(ctx, client.ObjectKey{Name: a.name}, &role); err != nil {
+		return ""
+	}
+	for _, rule := range role.Rules {
+		for _, name := range rule.ResourceNames {
+			if tier, ok := strings.CutSuffix(name, ".*"); ok {
+				return tier
+			}
+		}
+	}
+	return ""
 }

@@ -51,6 +51,7 @@ type registerOptions struct {
 	local, clusterID, dryRun, wait bool
 	timeout, tokenLifetime         time.Duration
 	roleGiven, policyGiven         bool
+	tierGiven                      bool
 	labelSet                       map[string]string
 }
 
@@ -62,6 +63,7 @@ func newRegister(streams genericiooptions.IOStreams) *cobra.Command {
 		Example: registerExamples, Long: registerLong, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.roleGiven, o.policyGiven = c.Flags().Changed("role"), c.Flags().Changed("deletion-policy")
+			o.tierGiven = c.Flags().Changed("tier")
 			if err := o.validate(); err != nil {
 				return err
 			}
@@ -73,13 +75,13 @@ func newRegister(streams genericiooptions.IOStreams) *cobra.Command {
 	f.StringVar(&o.name, "name", "", "the `name` of the MemberCluster and of its Secret")
 	f.StringVar(&o.hubContext, "hub-context", "", "the kubeconfig's `context` of the hub (default: the current context)")
 	f.StringVarP(&o.namespace, "namespace", "n", mcnv1alpha1.DefaultNamespace, "the operator's `namespace` on the hub; the member's account is in one of this name")
-	f.StringVar(&o.role, "role", string(mcnv1alpha1.RoleManaged), "Managed: policies are written there; Source: only read")
-	f.StringVar(&o.labels, "labels", "", "labels of the MemberCluster, by which networks select it: `key=value,...`")
-	f.StringVar(&o.deletionPolicy, "deletion-policy", string(mcnv1alpha1.DeletionDelete), "what becomes of the policies there when it is unregistered: Delete or Orphan")
+	f.StringVar(&o.role, "role", string(mcnv1alpha1.RoleManaged), "Managed: policies are written there; Source: only read. A role that is registered stays without this flag")
+	f.StringVar(&o.labels, "labels", "", "labels of the MemberCluster to add or change, by which networks select it: `key=value,...`")
+	f.StringVar(&o.deletionPolicy, "deletion-policy", string(mcnv1alpha1.DeletionDelete), "what becomes of the policies there when it is unregistered: Delete or Orphan. What is registered stays without this flag")
 	f.BoolVar(&o.clusterID, "cluster-id", false, "write the cluster's ID into spec.clusterID, where it can never be changed")
 	f.BoolVar(&o.local, "local", false, "the member is the hub itself: the operator's own account there gets the rights, and no token is needed")
-	f.StringVar(&o.tier, "tier", mcnv1alpha1.DefaultTier, "the operator's --tier: the account may write policies in this `tier` only")
-	f.StringVar(&o.serverForHub, "server-for-hub", "", "the `URL` of the member's API server as the hub reaches it (default: that of the context)")
+	f.StringVar(&o.tier, "tier", mcnv1alpha1.DefaultTier, "the operator's --tier: the account may write policies in this `tier` only. What is registered stays without this flag")
+	f.StringVar(&o.serverForHub, "server-for-hub", "", "the `URL` of the member's API server as the hub reaches it (default: what is registered, else that of the context)")
 	f.DurationVar(&o.tokenLifetime, "token-lifetime", 30*24*time.Hour, "how long a token is good; the operator renews it when a third is left. The API server may allow less")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be written, without a token, and what that would change, and write nothing")
 	f.BoolVar(&o.wait, "wait", false, "wait until the MemberCluster is Ready")

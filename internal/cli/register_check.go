@@ -78,7 +78,7 @@ func knownID(cluster *unstructured.Unstructured) string {
 	return cmp.Or(spec, status, cluster.GetAnnotations()[mcnv1alpha1.ClusterIDAnnotation])
 }
 
-// mayUseSecret refuses to take over a Secret that is for something else.
+// mayUseSecret refuses to take over a Secret that is for something else, and takes from it what an earlier run was told.
 func (r *registration) mayUseSecret(ctx context.Context) error {
 	o := r.options
 	var secret corev1.Secret
@@ -100,6 +100,10 @@ func (r *registration) mayUseSecret(ctx context.Context) error {
 	}
 	if namespace, name, ok := strings.Cut(secret.Annotations[mcnv1alpha1.RenewAnnotation], "/"); ok && slices.Contains([]string{managedAccount, sourceAccount}, name) {
 		r.before = account{name: name, namespace: namespace}
+	}
+	if server := secret.Annotations[mcnv1alpha1.ServerForHubAnnotation]; server != "" && o.serverForHub == "" {
+		o.serverForHub = server
+		fmt.Fprintf(o.ErrOut, "%s is registered with --server-for-hub %s, which stays\n", o.name, server)
 	}
 	return nil
 }

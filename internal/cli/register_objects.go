@@ -114,7 +114,11 @@ func (o *registerOptions) secret(a account, clusterID string) *unstructured.Unst
 	secret.SetNamespace(o.namespace)
 	secret.SetName(o.name)
 	secret.SetLabels(map[string]string{managedByLabel: mcnv1alpha1.PluginFieldManager})
-	secret.SetAnnotations(map[string]string{mcnv1alpha1.RenewAnnotation: a.reference(), mcnv1alpha1.ClusterIDAnnotation: clusterID})
+	annotations := map[string]string{mcnv1alpha1.RenewAnnotation: a.reference(), mcnv1alpha1.ClusterIDAnnotation: clusterID}
+	if o.serverForHub != "" {
+		annotations[mcnv1alpha1.ServerForHubAnnotation] = o.serverForHub
+	}
+	secret.SetAnnotations(annotations)
 	return secret
 }
 

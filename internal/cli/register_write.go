@@ -42,10 +42,18 @@ func (r *registration) compose(ctx context.Context) error {
 		return err
 	}
 	r.account = newAccount(o.namespace, mcnv1alpha1.MemberRole(role), o.local, o.tier)
+	if !o.tierGiven {
+		if tier := r.member.tierOf(ctx, r.account); tier != "" {
+			r.account.tier = tier
+		}
+	}
 	if r.onMember, err = r.account.objects(); err != nil {
 		return err
 	}
 	if r.onMember, err = r.member.withoutNamespace(ctx, r.onMember, o.namespace); err != nil || o.local {
+		return err
+	}
+	if err := r.mayUseSecret(ctx); err != nil {
 		return err
 	}
 	// A kubeconfig that the operator would refuse is found before anything is written.
@@ -53,7 +61,7 @@ func (r *registration) compose(ctx context.Context) error {
 		return err
 	}
 	o.warnServer(r.member)
-	return r.mayUseSecret(ctx)
+	return nil
 }
 
 // withoutNamespace leaves out the namespace if it is there: whoever made it may have written more into it than a name.

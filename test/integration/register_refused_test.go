@@ -113,3 +113,33 @@ func testSelectionIsTold(t *testing.T, p *terminal) {
 	}
 	p.ok("unregister", "--name", "aws", "--context", "aws")
 }
+
+// testEarlierFlagsStay: running register once more, as conditions advise, keeps where the hub reaches the member, and the tier. It runs without an operator.
+func testEarlierFlagsStay(t *testing.T, p *terminal) {
+	const server = "https://localhost:7443"
+	check := func(wantServer, wantTier string, args ...string) {
+		t.Helper()
+		p.ok(append([]string{"register", "--context", "aws", "--name", "aws"}, args...)...)
+		_, cfg := p.secret("hub", "aws")
+		var role rbacv1.ClusterRole
+		must(t, p.clients["aws"].Get(t.Context(), client.ObjectKey{Name: "multicloud-network-member"}, &role))
+		tiers := map[string]bool{}
+		for _, rule := range role.Rules {
+			for _, name := range rule.ResourceNames {
+				if tier, ok := strings.CutSuffix(name, ".*"); ok {
+					tiers[tier] = true
+				}
+			}
+		}
+		if cfg.Host != wantServer || !maps.Equal(tiers, map[string]bool{wantTier: true}) {
+			t.Errorf("after register %q the hub uses %s and the tiers %v, want %s and %s", args, cfg.Host, tiers, wantServer, wantTier)
+		}
+	}
+	own := p.clusters["aws"].URL()
+	check(own, "multicloud")
+	check(server, "east", "--server-for-hub", server, "--tier", "east")
+	check(server, "east")
+	check(own, "multicloud", "--server-for-hub", own, "--tier", "multicloud")
+	check(own, "multicloud")
+	p.ok("unregister", "--name", "aws", "--context", "aws")
+}

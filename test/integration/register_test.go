@@ -144,6 +144,7 @@ func TestRegister(t *testing.T) {
 	access.InstallHub(t, all[0])
 	t.Run("a dry run shows everything and writes nothing", func(t *testing.T) { testRegisterDryRun(t, p) })
 	t.Run("what is refused writes nothing", func(t *testing.T) { testRefusedBeforeWritten(t, p) })
+	t.Run("what an earlier run was told stays", func(t *testing.T) { testEarlierFlagsStay(t, p) })
 	t.Run("what labels do to networks is told", func(t *testing.T) { testSelectionIsTold(t, p) })
 	t.Run("what a change of the role leaves is told", func(t *testing.T) { testRoleChangeIsTold(t, p) })
 	t.Run("what a deleted MemberCluster leaves is removed", func(t *testing.T) { testLeftBehind(t, p) })
