@@ -17,15 +17,6 @@ import (
 // maxRules is the most rules that a policy may have in one direction (Calico v3.33).
 const maxRules = 1024
 
-// purpose says what a set's addresses are used for. One set is never used for both, because on doubt they move in opposite directions
-// (invariant I3).
-type purpose string
-
-const (
-	forPermit purpose = "permit"
-	forDeny   purpose = "deny"
-)
-
 // builder collects what one network needs on one member.
 type builder struct {
 	c       *Compiler
@@ -34,6 +25,8 @@ type builder struct {
 	staged  bool
 	objects []Object
 	groups  map[string]group
+	// podGroups are those of groups that are pods.
+	podGroups []PodGroup
 	// shared holds sets that are made already: a group's addresses in one source are the same set on every member.
 	shared map[setKey][]Object
 }
@@ -44,7 +37,8 @@ type setKey struct{ group, source string }
 // group is the far side of a peer: addresses that a rule selects through labelled sets.
 type group struct {
 	hash string
-	use  purpose
+	// use is never both: on doubt, permits and denials move in opposite directions (invariant I3).
+	use identity.Purpose
 	// pods are pods of the network's other members.
 	pods *identity.Selection
 	// nodes are the nodes of the network's members, or of this one alone.
@@ -54,7 +48,7 @@ type group struct {
 }
 
 // compileMember compiles a network for one member; sets are shared with the members that were compiled before it.
-func (c *Compiler) compileMember(n *network, m *member, sets map[setKey][]Object) []Object {
+func (c *Compiler) compileMember(n *network, m *member, sets map[setKey][]Object) ([]Object, []PodGroup) {
 	b := &builder{c: c, n: n, m: m, staged: n.stagedOn(m), groups: map[string]group{}, shared: sets}
 	for _, s := range n.segments {
 		b.segment(s)
@@ -67,7 +61,7 @@ func (c *Compiler) compileMember(n *network, m *member, sets map[setKey][]Object
 	}
 	b.sets()
 	sortObjects(b.objects)
-	return b.objects
+	return b.objects, b.podGroups
 }
 
 // sortObjects puts objects in the order in which they are written.
@@ -93,7 +87,7 @@ func order(o Object) float64 {
 
 // entities returns the ends by which a rule means a peer: the member's own pods by their labels, everything else by sets. A peer with nothing in it has
 // no ends, and so no rules: never an empty end, which would match everybody.
-func (b *builder) entities(p peer, scope mcnv1alpha1.RouteScope, use purpose) []calicov3.EntityRule {
+func (b *builder) entities(p peer, scope mcnv1alpha1.RouteScope, use identity.Purpose) []calicov3.EntityRule {
 	var out []calicov3.EntityRule
 	if p.pods != nil {
 		out = append(out, localPods(*p.pods))

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/identity"
 	"multicloud.network/operator/internal/snapshot"
 )
 
@@ -24,6 +25,9 @@ type Input struct {
 	Networks []*mcnv1alpha1.MultiCloudNetwork
 	// Fleet is all members.
 	Fleet snapshot.Fleet
+	// Pods are the pods of all members, where they are kept apart from Fleet; those in Fleet do not count then, and sets of pods are not among the objects:
+	// ClusterResult.Groups says which ones are wanted.
+	Pods *identity.Index
 }
 
 // Role says what an object does, and with that when it is written and when it is removed.
@@ -92,6 +96,8 @@ type ClusterResult struct {
 	Staged bool
 	// Objects are in the order in which they are to be written.
 	Objects []Object
+	// Groups are the pods of other members to which rules here refer, sorted by ID.
+	Groups []PodGroup
 }
 
 // Result is a network, compiled for every member that it selects.
@@ -118,6 +124,9 @@ type Compiler struct {
 	networks []*network // oldest first
 	byName   map[string]*network
 	fleet    *fleet
+	pods     *identity.Index
+	// live says that pods are Input.Pods.
+	live bool
 }
 
 // New prepares a compilation: it validates each network, orders them by age and finds out which addresses may be trusted.
@@ -125,8 +134,13 @@ func New(in Input) *Compiler {
 	c := &Compiler{
 		settings: in.Settings,
 		byName:   make(map[string]*network, len(in.Networks)),
-		fleet:    newFleet(in.Fleet),
+		pods:     in.Pods,
+		live:     in.Pods != nil,
 	}
+	if !c.live {
+		c.pods = identity.FromFleet(in.Fleet)
+	}
+	c.fleet = newFleet(in.Fleet, c.pods)
 	c.settings.ExcludedNamespaces = slices.Compact(slices.Sorted(slices.Values(in.Settings.ExcludedNamespaces)))
 	for _, spec := range in.Networks {
 		n := c.newNetwork(spec)
@@ -135,6 +149,7 @@ func New(in Input) *Compiler {
 	}
 	slices.SortFunc(c.networks, func(a, b *network) int { return compareAge(a.source, b.source) })
 	c.assignPlaces()
+	c.survey()
 	return c
 }
 
@@ -159,9 +174,10 @@ func (c *Compiler) Network(name string) Result {
 			result.Sources = append(result.Sources, m.Name)
 			continue
 		}
-		result.Clusters = append(result.Clusters, ClusterResult{Name: m.Name, Staged: n.stagedOn(m), Objects: c.compileMember(n, m, sets)})
+		objects, groups := c.compileMember(n, m, sets)
+		result.Clusters = append(result.Clusters, ClusterResult{Name: m.Name, Staged: n.stagedOn(m), Objects: objects, Groups: groups})
 	}
-	result.Pods, result.SharedPods = c.countPods(n)
+	result.Pods, result.SharedPods = n.pods, n.shared
 	result.Warnings = c.warnings(n, result.Clusters)
 	return result
 }

@@ -17,7 +17,6 @@ import (
 // member is a member with what the compiler derives of it.
 type member struct {
 	snapshot.Member
-	roster *identity.Roster
 	// own are the prefixes in which the member's pod addresses are accepted.
 	own *netipx.IPSet
 	// namespaces by name.
@@ -41,13 +40,9 @@ func (m *member) ipv6() bool {
 type fleet struct {
 	members []*member
 	byName  map[string]*member
-	// overlap is where pod CIDRs of different domains intersect: an address there may mean pods of either.
-	overlap *netipx.IPSet
-	// duplicates are addresses that pods of two members of one domain hold.
-	duplicates map[netip.Addr]bool
-	// overlaps and doubles say whose they are, for warnings.
+	// overlaps are where pod CIDRs of different domains intersect, and doubles the addresses that pods of two members of one domain hold.
 	overlaps []overlap
-	doubles  []duplicate
+	doubles  []identity.Duplicate
 }
 
 // overlap is where the pod CIDRs of two members in different domains intersect.
@@ -56,13 +51,7 @@ type overlap struct {
 	prefixes []netip.Prefix
 }
 
-// duplicate is an address that pods of two members of one domain hold.
-type duplicate struct {
-	address netip.Addr
-	members [2]string
-}
-
-func newFleet(in snapshot.Fleet) *fleet {
+func newFleet(in snapshot.Fleet, pods *identity.Index) *fleet {
 	f := &fleet{byName: make(map[string]*member, len(in.Members))}
 	for _, m := range in.Members {
 		if _, seen := f.byName[m.Name]; seen {
@@ -71,7 +60,7 @@ func newFleet(in snapshot.Fleet) *fleet {
 		if m.Role == "" {
 			m.Role = mcnv1alpha1.RoleManaged
 		}
-		own := &member{Member: m, roster: identity.NewRoster(m), own: ipSet(m.PodCIDRs), namespaces: map[string]snapshot.Namespace{}}
+		own := &member{Member: m, own: ipSet(m.PodCIDRs), namespaces: map[string]snapshot.Namespace{}}
 		for _, ns := range m.Namespaces {
 			own.namespaces[ns.Name] = ns
 		}
@@ -80,7 +69,7 @@ func newFleet(in snapshot.Fleet) *fleet {
 	}
 	slices.SortFunc(f.members, func(a, b *member) int { return cmp.Compare(a.Name, b.Name) })
 	f.findOverlaps()
-	f.findDuplicates()
+	f.doubles = pods.Duplicates()
 	return f
 }
 
@@ -104,7 +93,6 @@ func build(b *netipx.IPSetBuilder) *netipx.IPSet {
 
 // findOverlaps compares the pod CIDRs of every two members in different domains.
 func (f *fleet) findOverlaps() {
-	var all netipx.IPSetBuilder
 	for i, a := range f.members {
 		for _, b := range f.members[i+1:] {
 			if a.domain() == b.domain() || !a.own.Overlaps(b.own) {
@@ -114,62 +102,9 @@ func (f *fleet) findOverlaps() {
 			both.AddSet(a.own)
 			both.Intersect(b.own)
 			common := build(&both)
-			all.AddSet(common)
 			f.overlaps = append(f.overlaps, overlap{members: [2]string{a.Name, b.Name}, prefixes: common.Prefixes()})
 		}
 	}
-	f.overlap = build(&all)
-}
-
-// findDuplicates looks for addresses that pods of two members of one domain hold.
-func (f *fleet) findDuplicates() {
-	type place struct {
-		domain  string
-		address netip.Addr
-	}
-	f.duplicates = map[netip.Addr]bool{}
-	first := map[place]string{}
-	shared := map[string]int{}
-	for _, m := range f.members {
-		shared[m.domain()]++
-	}
-	for _, m := range f.members {
-		if shared[m.domain()] < 2 {
-			continue
-		}
-		for _, pod := range m.Pods {
-			for _, address := range pod.Addresses {
-				if !m.own.Contains(address) {
-					continue // not accepted, so it must not silence the pod that holds it
-				}
-				at := place{m.domain(), address}
-				switch holder, held := first[at]; {
-				case !held:
-					first[at] = m.Name
-				case holder != m.Name && !f.duplicates[address]:
-					f.duplicates[address] = true
-					f.doubles = append(f.doubles, duplicate{address: address, members: [2]string{holder, m.Name}})
-				}
-			}
-		}
-	}
-	slices.SortFunc(f.doubles, func(a, b duplicate) int { return a.address.Compare(b.address) })
-}
-
-// podAddresses returns the addresses by which a selection's pods of a member may be known elsewhere. Addresses outside the member's pod CIDRs are
-// never accepted. An address that may mean another pod is withheld from permits and kept in denials (invariant I3).
-func (f *fleet) podAddresses(m *member, s identity.Selection, use purpose) []netip.Prefix {
-	var prefixes []netip.Prefix
-	for _, address := range m.roster.Addresses(s) {
-		if !m.own.Contains(address) {
-			continue
-		}
-		if use == forPermit && (f.overlap.Contains(address) || f.duplicates[address]) {
-			continue
-		}
-		prefixes = append(prefixes, netip.PrefixFrom(address, address.BitLen()))
-	}
-	return prefixes
 }
 
 // nodeAddresses returns the node and tunnel addresses of a member, sorted.
@@ -235,10 +170,10 @@ func (f *fleet) warnings(members []*member) []Warning {
 		}
 	}
 	for _, d := range f.doubles {
-		if in[d.members[0]] || in[d.members[1]] {
+		if in[d.Members[0]] || in[d.Members[1]] {
 			warnings = append(warnings, Warning{
 				Code:    mcnv1alpha1.WarningDuplicateAddress,
-				Message: fmt.Sprintf("pods of %s and %s both hold %s, so rules by label do not permit it in other clusters; recreate one of the pods", d.members[0], d.members[1], d.address),
+				Message: fmt.Sprintf("pods of %s and %s both hold %s, so rules by label do not permit it in other clusters; recreate one of the pods", d.Members[0], d.Members[1], d.Address),
 			})
 		}
 	}

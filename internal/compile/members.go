@@ -1,12 +1,15 @@
 package compile
 
-import (
-	"multicloud.network/operator/internal/identity"
-	"multicloud.network/operator/internal/snapshot"
-)
+import "multicloud.network/operator/internal/identity"
 
 // podKey identifies a pod in the fleet.
 type podKey struct{ cluster, namespace, name string }
+
+// meeting is what two networks pick both: how many pods, and the first of them.
+type meeting struct {
+	count   int
+	example podKey
+}
 
 // subjects are the selections whose pods the network picks.
 func (n *network) subjects() []identity.Selection {
@@ -22,44 +25,62 @@ func (n *network) subjects() []identity.Selection {
 	return out
 }
 
-// pickPods finds the pods that the network picks in its members.
-func pickPods(n *network) map[podKey]bool {
-	picked := map[podKey]bool{}
-	for _, m := range n.members {
-		for _, s := range n.subjects() {
-			m.roster.Each(s, func(pod snapshot.Pod) {
-				picked[podKey{m.Name, pod.Namespace, pod.Name}] = true
-			})
-		}
+// survey finds out which pods the networks pick, and where they meet: one look at each pod.
+func (c *Compiler) survey() {
+	for _, n := range c.networks {
+		n.met, n.picking = map[*network]meeting{}, map[string]bool{}
 	}
-	return picked
-}
-
-// countPods counts the pods that the network picks, and those among them that another network picks too.
-func (c *Compiler) countPods(n *network) (pods, shared int) {
-	for key := range n.picked {
-		for _, other := range c.networks {
-			if other != n && other.picked[key] {
-				shared++
-				break
+	for _, m := range c.fleet.members {
+		var selections []identity.Selection
+		var of []*network
+		for _, n := range c.networks {
+			if len(n.errors) > 0 || !n.selects(m) {
+				continue
+			}
+			for _, s := range n.subjects() {
+				selections, of = append(selections, s), append(of, n)
 			}
 		}
+		if len(selections) == 0 {
+			continue
+		}
+		c.pods.Pods(m.Name, selections, func(namespace, name string, picked []int) {
+			var networks []*network
+			for _, i := range picked {
+				of[i].picking[selections[i].Canonical()] = true
+				if n := of[i]; len(networks) == 0 || networks[len(networks)-1] != n {
+					networks = append(networks, n)
+				}
+			}
+			count(networks, podKey{m.Name, namespace, name})
+		})
 	}
-	return len(n.picked), shared
+}
+
+// count counts a pod for all networks that pick it.
+func count(networks []*network, pod podKey) {
+	for _, n := range networks {
+		if n.pods++; len(networks) > 1 {
+			n.shared++
+		}
+		for _, other := range networks {
+			if other == n {
+				continue
+			}
+			met := n.met[other]
+			if met.count == 0 || pod.less(met.example) {
+				met.example = pod
+			}
+			met.count++
+			n.met[other] = met
+		}
+	}
 }
 
 // meets tells how many pods two networks both pick, and names the first of them.
 func (n *network) meets(other *network) (count int, example podKey) {
-	for key := range n.picked {
-		if !other.picked[key] {
-			continue
-		}
-		if count == 0 || key.less(example) {
-			example = key
-		}
-		count++
-	}
-	return count, example
+	met := n.met[other]
+	return met.count, met.example
 }
 
 func (k podKey) less(other podKey) bool { return k.String() < other.String() }
@@ -67,11 +88,5 @@ func (k podKey) less(other podKey) bool { return k.String() < other.String() }
 // String names the pod as users write it.
 func (k podKey) String() string { return k.cluster + "/" + k.namespace + "/" + k.name }
 
-// anyPod tells whether a selection picks a pod in any of the network's members.
-func (n *network) anyPod(s identity.Selection) bool {
-	found := false
-	for _, m := range n.members {
-		m.roster.Each(s, func(snapshot.Pod) { found = true })
-	}
-	return found
-}
+// anyPod tells whether one of the network's subjects picks a pod in any of its members.
+func (n *network) anyPod(s identity.Selection) bool { return n.picking[s.Canonical()] }

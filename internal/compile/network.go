@@ -35,8 +35,11 @@ type network struct {
 	segments []segment
 	routes   []route
 	policies []calicoPolicy
-	// picked are the pods that the network picks: see members.go.
-	picked map[podKey]bool
+	// pods counts those that the network picks, shared those that another network picks too, and met says with which: see members.go.
+	pods, shared int
+	met          map[*network]meeting
+	// picking are the subjects that pick a pod, by their text.
+	picking map[string]bool
 }
 
 func (n *network) name() string { return n.source.Name }
@@ -79,7 +82,6 @@ func (c *Compiler) newNetwork(source *mcnv1alpha1.MultiCloudNetwork) *network {
 			n.members = append(n.members, m)
 		}
 	}
-	n.picked = pickPods(n)
 	return n
 }
 

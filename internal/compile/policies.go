@@ -39,7 +39,7 @@ func (b *builder) segment(s segment) {
 		role: RolePermit, kind: "segment", part: s.name, subject: *s.pods, order: b.n.permitOrder(), types: bothTypes,
 	}
 	own := b.note(ruleSegment, s.name)
-	for _, e := range b.entities(s.peer(), mcnv1alpha1.RouteScopeNetwork, forPermit) {
+	for _, e := range b.entities(s.peer(), mcnv1alpha1.RouteScopeNetwork, identity.Permit) {
 		permits.ingress = append(permits.ingress, calicov3.Rule{Action: b.n.permit(), Source: e, Metadata: own})
 		permits.egress = append(permits.egress, calicov3.Rule{Action: b.n.permit(), Destination: e, Metadata: own})
 	}
@@ -75,7 +75,7 @@ func (b *builder) otherSegments(own segment) (ingress, egress []calicov3.Rule) {
 			continue
 		}
 		note := b.note(ruleSegment, own.name)
-		for _, e := range b.entities(other.peer(), mcnv1alpha1.RouteScopeNetwork, forDeny) {
+		for _, e := range b.entities(other.peer(), mcnv1alpha1.RouteScopeNetwork, identity.Deny) {
 			ingress = append(ingress, calicov3.Rule{Action: calicov3.Deny, Source: e, Metadata: note})
 			egress = append(egress, calicov3.Rule{Action: calicov3.Deny, Destination: e, Metadata: note})
 		}
@@ -87,7 +87,7 @@ func (b *builder) otherSegments(own segment) (ingress, egress []calicov3.Rule) {
 func (b *builder) ingress(r route) []calicov3.Rule {
 	var rules []calicov3.Rule
 	for _, p := range r.from {
-		for _, e := range b.entities(p, r.scope, forPermit) {
+		for _, e := range b.entities(p, r.scope, identity.Permit) {
 			for _, m := range matches(r.ports, b.m.ipv6()) {
 				rules = append(rules, calicov3.Rule{
 					Action: b.n.permit(), Protocol: m.protocol, Source: e,
@@ -104,7 +104,7 @@ func (b *builder) ingress(r route) []calicov3.Rule {
 func (b *builder) egress(r route) []calicov3.Rule {
 	var rules []calicov3.Rule
 	for _, p := range r.to {
-		for _, e := range b.entities(p, r.scope, forPermit) {
+		for _, e := range b.entities(p, r.scope, identity.Permit) {
 			for _, m := range matches(r.ports, b.m.ipv6()) {
 				e.Ports = m.ports
 				rules = append(rules, calicov3.Rule{
@@ -188,9 +188,9 @@ func (f family) has(p netip.Prefix) bool { return f == anyFamily || p.Addr().Is4
 // combinations returns the rules that a user's rule becomes: one for each address family that it names, and where its peer selects pods, one for
 // the member's own and one for the sets of the others. The subject is always one of the member's own pods.
 func (b *builder) combinations(r calicoRule) []combination {
-	use := forPermit
+	use := identity.Permit
 	if r.template.Action == calicov3.Deny {
-		use = forDeny
+		use = identity.Deny
 	}
 	peers := []calicov3.EntityRule{{}}
 	if r.peer.pods != nil {

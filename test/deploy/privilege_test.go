@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -238,7 +239,7 @@ func (s *scenario) run() {
 	s.change("staged", func(spec *mcnv1alpha1.MultiCloudNetworkSpec) { spec.StagedClusters = nil })
 	s.pod("source", "pay", "late", "10.2.1.77")
 	for _, member := range []string{"aggregated", "native"} {
-		eventually(t, "the new pod's address on "+member, func() string { return s.holds(member, "10.2.1.77/32") })
+		eventually(t, "the new pod's address on "+member, func() string { return s.holds(member, "10.2.1.77") })
 	}
 	s.renewal()
 	s.outage()
@@ -337,14 +338,17 @@ func (s *scenario) change(name string, change func(*mcnv1alpha1.MultiCloudNetwor
 }
 
 // holds says whether a set of a member has an address.
-func (s *scenario) holds(member, net string) string {
+func (s *scenario) holds(member, ip string) string {
 	var sets calicov3.GlobalNetworkSetList
 	if err := s.clients[member].List(s.t.Context(), &sets); err != nil {
 		return err.Error()
 	}
 	for _, set := range sets.Items {
-		if slices.Contains(set.Spec.Nets, net) {
-			return ""
+		for _, text := range set.Spec.Nets {
+			// Addresses that fill a block are written as one prefix.
+			if prefix, err := netip.ParsePrefix(text); err == nil && prefix.Contains(netip.MustParseAddr(ip)) {
+				return ""
+			}
 		}
 	}
 	return fmt.Sprintf("none of %d sets has it", len(sets.Items))
@@ -376,7 +380,7 @@ func (s *scenario) drift() {
 	waitReady(t, s.admin, "passing")
 	for _, member := range []string{"aggregated", "native"} {
 		eventually(t, "the foreign address to leave "+member, func() string {
-			if s.holds(member, "203.0.113.7/32") == "" {
+			if s.holds(member, "203.0.113.7") == "" {
 				return "it is still there"
 			}
 			return ""

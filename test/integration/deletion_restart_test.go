@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -70,7 +69,7 @@ func (f *fleetOfTest) waitAddress(member, ip string) {
 			return err.Error()
 		}
 		for _, s := range sets.Items {
-			if slices.Contains(s.Spec.Nets, ip+"/32") {
+			if netsHold(s.Spec.Nets, ip) {
 				return ""
 			}
 		}

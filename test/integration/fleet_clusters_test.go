@@ -76,7 +76,7 @@ func (f *fleetOfTest) holds(member, ip string) int {
 	must(f.t, f.clients[member].List(f.t.Context(), &sets))
 	count := 0
 	for _, s := range sets.Items {
-		if slices.Contains(s.Spec.Nets, ip+"/32") {
+		if netsHold(s.Spec.Nets, ip) {
 			count++
 		}
 	}

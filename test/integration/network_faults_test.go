@@ -159,14 +159,15 @@ func checkHeldKeepsItsGroups(t *testing.T, f *fleetOfTest, good []string) {
 	f.change("net", func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
 		s.Flat.Pods.PodSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
 	})
-	f.pod("gcp", "pay", "late", map[string]string{"app": "late"}, strings.Replace(string(podCIDR("gcp")), "0.0/16", "1.9", 1))
+	late := strings.Replace(string(podCIDR("gcp")), "0.0/16", "1.9", 1)
+	f.pod("gcp", "pay", "late", map[string]string{"app": "late"}, late)
 	holds := func() string {
 		var sets calicov3.GlobalNetworkSetList
 		if err := f.clients["aws"].List(t.Context(), &sets); err != nil {
 			return err.Error()
 		}
 		for _, set := range sets.Items {
-			if slices.ContainsFunc(set.Spec.Nets, func(net string) bool { return strings.HasSuffix(net, ".1.9/32") }) {
+			if netsHold(set.Spec.Nets, late) {
 				return ""
 			}
 		}

@@ -288,7 +288,7 @@ func checkAnAddressFollowsItsPod(t *testing.T, f *fleetOfTest) {
 			return err.Error()
 		}
 		for _, s := range sets.Items {
-			if slices.Contains(s.Spec.Nets, "10.97.1.77/32") {
+			if netsHold(s.Spec.Nets, "10.97.1.77") {
 				return ""
 			}
 		}
