@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -157,11 +158,21 @@ func (p *parser) labelSelector(at *field.Path, selector *metav1.LabelSelector) l
 	if err != nil && len(errs) == 0 {
 		errs = field.ErrorList{field.Invalid(at, selector, err.Error())}
 	}
-	p.errors = append(p.errors, errs...)
+	p.errors = append(p.errors, namingOperators(errs)...)
 	if len(errs) > 0 {
 		return labels.Nothing()
 	}
 	return parsed
+}
+
+// namingOperators adds to errors about a label selector's operator which ones there are.
+func namingOperators(errs field.ErrorList) field.ErrorList {
+	for _, err := range errs {
+		if err.Type == field.ErrorTypeInvalid && strings.HasSuffix(err.Field, ".operator") {
+			err.Detail += ": write In, NotIn, Exists or DoesNotExist"
+		}
+	}
+	return errs
 }
 
 // pods parses a pod selection as it stands.
@@ -180,10 +191,10 @@ func (p *parser) selection(at *field.Path, s mcnv1alpha1.PodSelection, namespace
 	if s.NamespaceSelector == nil {
 		p.fail(field.Required(at.Child("namespaceSelector"), "write {} to pick pods of every namespace"))
 	} else {
-		p.errors = append(p.errors, metav1validation.ValidateLabelSelector(s.NamespaceSelector, options, at.Child("namespaceSelector"))...)
+		p.errors = append(p.errors, namingOperators(metav1validation.ValidateLabelSelector(s.NamespaceSelector, options, at.Child("namespaceSelector")))...)
 	}
 	if s.PodSelector != nil {
-		p.errors = append(p.errors, metav1validation.ValidateLabelSelector(s.PodSelector, options, at.Child("podSelector"))...)
+		p.errors = append(p.errors, namingOperators(metav1validation.ValidateLabelSelector(s.PodSelector, options, at.Child("podSelector")))...)
 	}
 	if len(p.errors) > before {
 		return identity.Selection{}
