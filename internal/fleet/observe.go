@@ -6,12 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"multicloud.network/operator/internal/gather"
@@ -105,10 +107,27 @@ func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, r
 			return events, err
 		},
 	}
+	var from toolscache.ListerWatcher = observed
 	if strings.HasSuffix(gvk.Group, "projectcalico.org") {
-		return toolscache.NewSharedIndexInformer(withoutWatchList{observed}, object, resync, indexers)
+		from = withoutWatchList{observed}
 	}
-	return toolscache.NewSharedIndexInformer(observed, object, resync, indexers)
+	return quietInformer{toolscache.NewSharedIndexInformer(from, object, resync, indexers), w.conn.log.V(1).WithValues("kind", gvk.Kind)}
+}
+
+// quietInformer logs what client-go says of its lists and watches with the member's key, and not by default: what matters of it is a problem of the view,
+// which status tells, and watches that a proxy or a load balancer on the way ends come back by themselves.
+type quietInformer struct {
+	toolscache.SharedIndexInformer
+	log logr.Logger
+}
+
+// RunWithContext implements toolscache.SharedIndexInformer.
+func (i quietInformer) RunWithContext(ctx context.Context) {
+	// Only an informer that runs already refuses it.
+	_ = i.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *toolscache.Reflector, err error) {
+		i.log.Info("a list or watch ended; trying again", "cause", err.Error())
+	})
+	i.SharedIndexInformer.RunWithContext(klog.NewContext(ctx, i.log))
 }
 
 // errOtherCluster says that another cluster answers under the member's address.
