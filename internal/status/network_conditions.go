@@ -173,6 +173,21 @@ func grouped(messages []string, names map[string][]string) string {
 	return strings.Join(out, "; ")
 }
 
+// lacking names the clusters that do not hold what is specified, as far as anybody knows.
+func (v verdict) lacking() string {
+	names := make([]string, 0, len(v.clusters))
+	for _, c := range v.clusters {
+		if c.Role != mcnv1alpha1.RoleSource && c.Programmed != metav1.ConditionTrue {
+			names = append(names, c.Name)
+		}
+	}
+	const few = 3
+	if more := len(names) - few; more > 0 {
+		names = append(names[:few], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
 func (v verdict) ready(
 	accepted metav1.ConditionStatus, reason mcnv1alpha1.Reason, message string,
 ) (metav1.ConditionStatus, mcnv1alpha1.Reason, string) {
@@ -187,9 +202,10 @@ func (v verdict) ready(
 	case s.Total == 0:
 		return metav1.ConditionFalse, reason, message
 	case s.Programmed >= need:
-		text := fmt.Sprintf("the network is in force on %d of %d clusters", s.Programmed, s.Total)
+		text := fmt.Sprintf("the network is in force as specified on %d of %d clusters", s.Programmed, s.Total)
 		if s.Programmed < s.Total {
-			text += fmt.Sprintf(", and maxUnavailable is %d; %s", v.facts.MaxUnavailable, message)
+			_, why, _ := strings.Cut(message, "; ")
+			text += fmt.Sprintf(", and not on %s; that is enough, because spec.clusters.maxUnavailable is %d; %s", v.lacking(), v.facts.MaxUnavailable, why)
 		}
 		return metav1.ConditionTrue, mcnv1alpha1.ReasonReady, text
 	}

@@ -330,6 +330,16 @@ func TestEachCauseIsToldOfItsOwnClusters(t *testing.T) {
 	}
 }
 
+func TestReadyWithinMaxUnavailableNamesWhoLacksTheNetworkAndWhy(t *testing.T) {
+	got := status.Network(status.NetworkFacts{Generation: 2, Now: early, MaxUnavailable: 2, Clusters: []status.ClusterFacts{
+		done("a"), unseen("c"), failing("b", mcnv1alpha1.ReasonWriteFailed, "no room"),
+	}})
+	want := "the network is in force as specified on 1 of 3 clusters, and not on b, c; that is enough, because spec.clusters.maxUnavailable is 2; b: no room"
+	if c := meta.FindStatusCondition(got.Conditions, mcnv1alpha1.ConditionReady); c.Status != metav1.ConditionTrue || c.Message != want {
+		t.Errorf("Ready is %s %q, want True %q", c.Status, c.Message, want)
+	}
+}
+
 func TestWarningsRideInAccepted(t *testing.T) {
 	got := status.Network(status.NetworkFacts{Generation: 2, Clusters: []status.ClusterFacts{done("a")}, Warnings: []compile.Warning{
 		{Code: mcnv1alpha1.WarningEmptySegment, Message: "segment api picks no pod"},
