@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -31,6 +33,7 @@ type demo struct {
 	keep     bool
 	clusters []*cluster.Cluster // the hub first
 	operator *operator
+	metrics  string // where the operator serves them
 }
 
 // up starts everything, shows it and, without keep, stops it again, whatever happened.
@@ -177,8 +180,12 @@ func (d *demo) startOperator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Only this machine is to see them.
+	if d.metrics, err = freeAddress(ctx); err != nil {
+		return err
+	}
 	args := []string{
-		"--kubeconfig=" + kubeconfig, "--namespace=" + operatorNamespace, "--metrics-bind-address=0", "--health-probe-bind-address=0",
+		"--kubeconfig=" + kubeconfig, "--namespace=" + operatorNamespace, "--metrics-bind-address=" + d.metrics, "--health-probe-bind-address=0",
 		"--leader-elect", "--settle=500ms",
 	}
 	fmt.Fprintf(d.out, "$ %s %s &\n", operatorProgram, d.short(strings.Join(args, " ")))
@@ -223,7 +230,24 @@ func (d *demo) showStatus(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if _, err := exec.LookPath("curl"); err != nil {
+		fmt.Fprintf(d.out, "# %s\n", d.scrape())
+		return nil
+	}
+	return d.sh(ctx, "%s", d.scrape()+" | grep -E '^multicloud_network_(members|clusters|pods)'")
+}
+
+// scrape is the command that reads the operator's metrics: plain HTTP, with nothing to log in with, at an address of this machine alone.
+func (d *demo) scrape() string { return "curl -sS http://" + d.metrics + "/metrics" }
+
+// freeAddress is a loopback address with a port that nobody listens on.
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("looking for a free port: %w", err)
+	}
+	address := listener.Addr().String()
+	return address, listener.Close()
 }
 
 // showMembers prints what stands on each member.
@@ -291,9 +315,10 @@ func (d *demo) leave(began time.Time) error {
   export PATH=%s:$PATH     # the demo's kubectl, and the plugin
   kubectl get mcn,memberclusters -o wide
   kubectl mcn unregister --hub-context hub --context azure --name azure
+  %s
   operator's log: %s
   stop it: make demo-stop
-`, filepath.Join(d.dir, "kubeconfig"), d.path, d.operator.log)
+`, filepath.Join(d.dir, "kubeconfig"), d.path, d.scrape(), d.operator.log)
 	return nil
 }
 
