@@ -69,7 +69,7 @@ const (
 	// Next step: make a network Shared, or delete one.
 	ReasonNoExclusiveSlot Reason = "NoExclusiveSlot"
 
-	// ReasonClusterUnreachable: the operator cannot reach a selected cluster; what was written there stays in force.
+	// ReasonClusterUnreachable: the operator cannot reach a selected cluster, or never could; what was written there, if anything, stays in force.
 	// Next step: see the member's condition Reachable.
 	ReasonClusterUnreachable Reason = "ClusterUnreachable"
 
@@ -81,8 +81,9 @@ const (
 	// Next step: read the message; it holds the API server's answer.
 	ReasonWriteFailed Reason = "WriteFailed"
 
-	// ReasonOwnershipConflict: an object of the name that we need is there and is not ours; it is never touched.
-	// Next step: rename or delete that object, or set --owner-id to adopt a rebuilt hub's objects.
+	// ReasonOwnershipConflict: an object of the name that we need is there and does not carry our owner label; it is never touched.
+	// Next step: read the message; put the label back if the object was ours, rename or delete one that was not, or set --owner-id to adopt a rebuilt hub's
+	// objects.
 	ReasonOwnershipConflict Reason = "OwnershipConflict"
 
 	// ReasonContended: somebody else keeps changing an object that we wrote; the operator has stopped putting it back at once, and tries about once a minute.
