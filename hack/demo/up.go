@@ -234,7 +234,7 @@ func (d *demo) showStatus(ctx context.Context) error {
 		fmt.Fprintf(d.out, "# %s\n", d.scrape())
 		return nil
 	}
-	return d.sh(ctx, "%s", d.scrape()+" | grep -E '^multicloud_network_(members|clusters|pods)'")
+	return d.sh(ctx, "%s", d.scrape()+" | grep ^multicloud_network_members")
 }
 
 // scrape is the command that reads the operator's metrics: plain HTTP, with nothing to log in with, at an address of this machine alone.
