@@ -34,7 +34,7 @@ func TestAFailureIsLoggedOncePerTransition(t *testing.T) {
 		if (step.want == "") != (got == "") || !strings.Contains(got, step.want) || len(lines) > 1 {
 			t.Errorf("step %d: logged %q, want one line with %q", i, got, step.want)
 		}
-		if step.err == conflict && got != "" && !strings.Contains(got, conflict.Owner) {
+		if apply.IsOwnershipConflict(step.err) && got != "" && !strings.Contains(got, conflict.Owner) {
 			t.Errorf("step %d: logged %q, want the owner in it", i, got)
 		}
 	}
