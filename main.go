@@ -82,7 +82,7 @@ func parse() flags {
 	flag.StringVar(&f.probes, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0 for nowhere")
 	flag.BoolVar(&f.leaderElect, "leader-elect", false, "take part in leader election, for more than one replica (default false)")
 	flag.IntVar(&f.concurrency, "concurrency", 4, "how many MemberClusters are reconciled at once")
-	flag.IntVar(&f.maxResponse, "max-response", 256, "how many `MiB` one answer of a member may have, which bounds what a member can make the operator hold; a list of 50,000 pods has about 250")
+	flag.IntVar(&f.maxResponse, "max-response", 256, "how many `MiB` one answer of a member may have, and all that is held of it, which bounds what a member can make the operator hold; a list of 50,000 pods has about 250")
 	flag.Float64Var(&f.limits.WriteRate, "member-write-rate", 20, "how many writes a second one member gets at most; they are made one after the other")
 	flag.IntVar(&f.limits.WriteBurst, "member-write-burst", 50, "how many writes one member gets without regard to --member-write-rate after it had none for a while")
 	flag.IntVar(&f.limits.PauseAfter, "member-pause-after", 8, "after how many rounds in a row in which every call failed for the member's sake it is left alone for a while")

@@ -117,6 +117,10 @@ const (
 	// Next step: read the message; check the network path, the credential and its rights.
 	ReasonConnectionFailed Reason = "ConnectionFailed"
 
+	// ReasonViewTooLarge: the cluster has, or says that it has, more objects than the operator holds of one cluster; what is known of it is held.
+	// Next step: raise --max-response if the cluster is that large; else see what makes so many objects there.
+	ReasonViewTooLarge Reason = "ViewTooLarge"
+
 	// ReasonSecretNotFound: the Secret that access names is not in the operator's namespace, or lacks the key.
 	// Next step: run "kubectl mcn register" for the member; or create the Secret, or correct spec.access.kubeconfig.secretRef.
 	ReasonSecretNotFound Reason = "SecretNotFound"

@@ -24,6 +24,7 @@ type kindError struct {
 	verb  string
 	err   error
 	since time.Time
+	told  bool // that it is overdue
 }
 
 // frozen names the required kinds that have not been listed or watched with success for a while, and says why. What is known of them is of the past. It
@@ -34,11 +35,34 @@ func (w *view) frozen() string {
 	var out []string
 	for _, k := range gather.BaseKinds() {
 		problem, has := w.problems[k.GroupVersionKind]
-		if k.Required && has && w.opts.Now().Sub(problem.since) >= w.opts.FrozenTimeout {
+		if k.Required && has && w.overdue(problem) {
 			out = append(out, gather.Problem(problem.verb, k, problem.err))
 		}
 	}
 	return strings.Join(out, "; ")
+}
+
+// overdue says whether a problem has stood for so long that what is known of its kind is of the past.
+func (w *view) overdue(problem kindError) bool {
+	return w.opts.Now().Sub(problem.since) >= w.opts.FrozenTimeout
+}
+
+// tellOverdue makes the kinds be read again that may be missing and whose problem has become overdue: no event would.
+func (w *view) tellOverdue() {
+	w.mu.Lock()
+	news := false
+	for _, k := range allKinds() {
+		problem, has := w.problems[k.GroupVersionKind]
+		if !has || k.Required || problem.told || !w.overdue(problem) {
+			continue
+		}
+		problem.told, w.dirty[k], news = true, true, true
+		w.problems[k.GroupVersionKind] = problem
+	}
+	w.mu.Unlock()
+	if news {
+		signal(w.changed)
+	}
 }
 
 func (w *view) hasProblem(k gather.Kind) bool {
@@ -65,7 +89,7 @@ func (w *view) setProblem(gvk schema.GroupVersionKind, verb string, err error) {
 		if !had {
 			problem.since = w.opts.Now()
 		}
-		w.problems[gvk] = kindError{verb: verb, err: err, since: problem.since}
+		w.problems[gvk] = kindError{verb: verb, err: err, since: problem.since, told: problem.told}
 	}
 	if news {
 		for _, k := range allKinds() {

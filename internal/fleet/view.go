@@ -41,6 +41,8 @@ type view struct {
 	// deadline is until when kinds that may be missing are waited for.
 	deadline time.Time
 	running  sync.WaitGroup
+	// weight is how much the caches hold.
+	weight weight
 
 	// changed signals that a kind's objects or its readability changed, suspect that a watch was answered 401 or not at all, failed that a cache ended.
 	changed, suspect chan struct{}
@@ -67,6 +69,7 @@ func newView(conn *connection, opts *Options, last gather.Facts, indexes func() 
 		dirty: map[gather.Kind]bool{}, problems: map[schema.GroupVersionKind]kindError{}, watched: map[schema.GroupVersionKind]bool{},
 		indexable: map[schema.GroupVersionKind]bool{}, indexed: map[indexKey]bool{},
 	}
+	w.weight.most = opts.MaxResponseBytes
 	w.gatherer = gather.New(w, last)
 	return w
 }
@@ -123,9 +126,7 @@ func (w *view) watch(ctx context.Context, k gather.Kind) {
 		return
 	}
 	mark := func() { w.markDirty(k) }
-	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { mark() }, UpdateFunc: func(any, any) { mark() }, DeleteFunc: func(any) { mark() },
-	})
+	registration, err := informer.AddEventHandler(w.handler(mark))
 	if err != nil {
 		w.setProblem(k.GroupVersionKind, "list", err)
 		return
@@ -278,8 +279,9 @@ func (w *view) List(ctx context.Context, list client.ObjectList, opts ...client.
 	w.mu.Lock()
 	problem, has := w.problems[gvk]
 	w.mu.Unlock()
-	// A watch that is merely interrupted is the probe's business, one that stays so is that of frozen; one that is forbidden leaves the cache behind for good.
-	if has && (!synced || apierrors.IsForbidden(problem.err)) {
+	// A watch that is merely interrupted is the probe's business, one that stays so is that of frozen; one that is forbidden leaves the cache behind for good. Of a
+	// kind that may be missing, what is known stays, and it is told that it stands still.
+	if has && (!synced || apierrors.IsForbidden(problem.err) || (!k.Required && w.overdue(problem))) {
 		return &gather.ReadError{Verb: problem.verb, Err: problem.err}
 	}
 	if !synced {

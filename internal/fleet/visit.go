@@ -175,6 +175,7 @@ func (v *visit) judge(outcome probed) error {
 		}
 		pause = opts.ProbeInterval / 10
 	}
+	v.view.tellOverdue()
 	// What cannot be watched has to be out of sight, whether probes succeed or the credential is refused.
 	if why := v.view.frozen(); v.publisher.published && why != "" && (outcome.err == nil || v.publisher.suspended) {
 		return &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: unwatched + ": " + why}
