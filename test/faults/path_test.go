@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
@@ -37,6 +38,13 @@ func pathRows() []row {
 			expected: "No policy is in force without its sets (I6)",
 			result:   "No policy was written before the kill; after the return all sets stand before the first policy, and the network becomes Ready",
 			run:      killedBetween,
+		},
+		{
+			id: "F31", fault: "A member flaps: 5 s up, 5 s down",
+			injected: "The proxy resets all connections and refuses new ones for 5 s, then takes them for 5 s, six times",
+			expected: "What members hold does not flap; the status is damped",
+			result:   "Not one write on any member; Reachable changed at most once for every two times that the path broke",
+			run:      flapping,
 		},
 	}
 }
@@ -153,4 +161,39 @@ func killedBetween(t *testing.T, w *world) time.Duration {
 // done are the requests that the server kept.
 func done(all []proxy.Request) []proxy.Request {
 	return slices.DeleteFunc(slices.Clone(all), func(r proxy.Request) bool { return r.DryRun || r.Code < 200 || r.Code > 299 })
+}
+
+func flapping(t *testing.T, w *world) time.Duration {
+	s := w.sites[east]
+	t.Cleanup(s.proxy.Accept)
+	untouched := w.remember(t, east)
+	mark := s.proxy.Mark()
+	const times = 6
+	changes, last := 0, metav1.ConditionTrue
+	look := func() error {
+		m, err := w.member(east)
+		if err != nil {
+			return err
+		}
+		if c := apimeta.FindStatusCondition(m.Status.Conditions, mcnv1alpha1.ConditionReachable); c != nil && c.Status != last {
+			changes, last = changes+1, c.Status
+		}
+		return nil
+	}
+	for range times {
+		s.proxy.Refuse()
+		steadily(t, "looking", 5*time.Second, look)
+		s.proxy.Accept()
+		steadily(t, "looking", 5*time.Second, look)
+	}
+	took := w.waitReachable(t, east, metav1.ConditionTrue, "", "")
+	t.Logf("Reachable changed %d times", changes)
+	if changes > times/2 {
+		t.Errorf("Reachable changed %d times while the path broke %d times", changes, times)
+	}
+	if n := s.proxy.Count(mark, proxy.Writes()); n > 0 {
+		t.Errorf("%d writes", n)
+	}
+	untouched(t)
+	return took
 }
