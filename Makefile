@@ -50,7 +50,7 @@ LIVE := go test -race -shuffle=on -p 3 -parallel 6 -timeout 40m
 
 test-live: require-cc tools ## all tests on real control planes, at once: those of the next three targets
 	$(SAY) 'tests on real control planes with the real Calico API, about 10 minutes; each package reports when it is done'
-	@$(LIVE) ./test/faults ./test/integration $$(go list ./test/... | grep -vE '/test/(faults|integration)$$')
+	@$(LIVE) ./test/faults ./test/integration $$(go list ./test/... | grep -vE '/test/(faults|integration)$$|/test/dataplane')
 
 test-crd: require-cc tools-cluster ## schema and CEL rules, on a real kube-apiserver
 	$(SAY) 'schema tests, on a real kube-apiserver'
@@ -58,11 +58,15 @@ test-crd: require-cc tools-cluster ## schema and CEL rules, on a real kube-apise
 
 test-integration: require-cc tools ## hub and members: real control planes, real Calico API, samples
 	$(SAY) 'integration tests, on real control planes with the real Calico API'
-	@$(LIVE) ./test/integration $$(go list ./test/... | grep -vE '/test/(crd|faults|integration)')
+	@$(LIVE) ./test/integration $$(go list ./test/... | grep -vE '/test/(crd|dataplane|faults|integration)')
 
 test-faults: require-cc tools-cluster ## a fleet that is broken in every way of docs/faults.md: the real program, real control planes
 	$(SAY) 'faults: members and hub killed, frozen, emptied and lied about'
 	@$(LIVE) ./test/faults/...
+
+test-dataplane: tools-cluster ## every flow between the pods of three clusters, through real Felix; as root (DATAPLANE=nftables for the other dataplane)
+	$(SAY) 'packets through real Felix: clusters, nodes and pods in network namespaces'
+	@go test -count=1 -v -timeout 40m ./test/dataplane
 
 faults-doc: tools-cluster ## docs/faults.md, with the times that this run measures
 	@go test -timeout 20m -run 'TestFaults' ./test/faults -update-docs
@@ -144,5 +148,5 @@ require-cc:
 	  echo 'the race detector needs a C compiler, and there is none: install gcc (Debian: apt-get install gcc libc6-dev)' >&2; exit 1; \
 	fi
 
-.PHONY: help demo demo-stop test test-unit test-live test-crd test-integration test-faults faults-doc fuzz lint verify generate manifests build plugin docker-build tools clean \
+.PHONY: help demo demo-stop test test-unit test-live test-crd test-integration test-faults test-dataplane faults-doc fuzz lint verify generate manifests build plugin docker-build tools clean \
   build-demo tools-cluster require-cc
