@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -110,7 +111,7 @@ func (r *NetworkReconciler) read(ctx context.Context, s *scope) error {
 	}
 	for i := range networks.Items {
 		n := &networks.Items[i]
-		if last, ok := r.memory.written[n.Name]; ok && last.over == n.ResourceVersion {
+		if last, ok := r.memory.written[n.Name]; ok && older(n.ResourceVersion, last.as) {
 			n.Status = last.status
 		}
 		if n.DeletionTimestamp.IsZero() {
@@ -133,6 +134,12 @@ func (r *NetworkReconciler) read(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// older tells whether one resourceVersion of an object comes before another. Those that cannot be compared do not.
+func older(one, other string) bool {
+	order, err := resourceversion.CompareResourceVersion(one, other)
+	return err == nil && order < 0
+}
+
 // forget drops from memory what is about networks that are gone.
 func (r *NetworkReconciler) forget(s *scope) {
 	alive := map[string]bool{}
@@ -142,8 +149,12 @@ func (r *NetworkReconciler) forget(s *scope) {
 	maps.DeleteFunc(r.memory.inForce, func(name string, _ *mcnv1alpha1.MultiCloudNetwork) bool { return !alive[name] })
 	maps.DeleteFunc(r.memory.counted, func(name string, _ time.Time) bool { return !alive[name] })
 	maps.DeleteFunc(r.memory.written, func(name string, _ writtenStatus) bool { return !alive[name] })
-	maps.DeleteFunc(r.memory.deleting, func(name string, _ time.Time) bool { return !alive[name] })
-	maps.DeleteFunc(r.memory.obstacles, func(name string, _ string) bool { return !alive[name] })
+	going := map[string]bool{}
+	for _, n := range s.deleting {
+		going[n.Name] = true
+	}
+	maps.DeleteFunc(r.memory.deleting, func(name string, _ time.Time) bool { return !going[name] })
+	maps.DeleteFunc(r.memory.obstacles, func(name string, _ string) bool { return !going[name] })
 	for _, n := range s.deleting {
 		if _, ok := r.memory.deleting[n.Name]; !ok {
 			r.memory.deleting[n.Name] = r.Now()

@@ -103,9 +103,9 @@ type memory struct {
 	written map[string]writtenStatus
 }
 
-// writtenStatus is a status that was written over an object of a resourceVersion.
+// writtenStatus is a status, and the resourceVersion that its object has since it was written.
 type writtenStatus struct {
-	over   string
+	as     string
 	status mcnv1alpha1.MultiCloudNetworkStatus
 }
 

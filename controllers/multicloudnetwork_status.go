@@ -171,7 +171,7 @@ func (r *NetworkReconciler) writeStatus(ctx context.Context, s *scope, n *mcnv1a
 	if err := r.Client.Status().Patch(ctx, object, base, client.FieldOwner(mcnv1alpha1.FieldManager)); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	r.memory.written[n.Name] = writtenStatus{over: n.ResourceVersion, status: now}
+	r.memory.written[n.Name] = writtenStatus{as: object.ResourceVersion, status: now}
 	networkTransition(r.Recorder, n, before.Conditions, now.Conditions)
 	n.Status = now
 	return nil
