@@ -68,15 +68,17 @@ type Leftovers struct {
 	// Owner is the operator's owner ID; records of others are left alone.
 	Owner string
 
-	mu       sync.Mutex
-	object   *corev1.ConfigMap // nil before it was read
+	mu     sync.Mutex
+	object *corev1.ConfigMap // nil before it was read
+	// again says that the ConfigMap is to be read once more: it hindered us, and a person may have corrected it, or it is not the one that was read.
+	again    bool
 	clusters map[string]clusterLeftovers
 	orphaned orphanedNetworks
 	// garbled says that orphanedKey cannot be read, so that nobody knows what is to be spared.
 	garbled bool
 }
 
-// Load reads what was recorded, once.
+// Load reads what was recorded: once, and as long as something about it hinders us each time.
 func (l *Leftovers) Load(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +86,7 @@ func (l *Leftovers) Load(ctx context.Context) error {
 }
 
 func (l *Leftovers) load(ctx context.Context) error {
-	if l.object != nil {
+	if l.object != nil && !l.again {
 		return nil
 	}
 	object := &corev1.ConfigMap{}
@@ -97,6 +99,7 @@ func (l *Leftovers) load(ctx context.Context) error {
 	}
 	l.object, l.clusters = object, map[string]clusterLeftovers{}
 	l.orphaned, l.garbled = readOrphaned(object.Data[orphanedKey])
+	l.again = l.garbled
 	for id, text := range object.Data {
 		if id == orphanedKey {
 			continue
@@ -161,10 +164,11 @@ func (l *Leftovers) change(ctx context.Context, edit map[string]func(*clusterLef
 		if err = l.load(ctx); err != nil {
 			return err
 		}
-		if err = l.write(ctx, edit, orphaned); err == nil || !stale(err) {
+		err = l.write(ctx, edit, orphaned)
+		l.again = l.again || errors.Is(err, errLeftoversFull) || stale(err)
+		if err == nil || !stale(err) {
 			return err
 		}
-		l.object = nil
 	}
 	return err
 }

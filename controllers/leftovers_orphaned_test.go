@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -96,6 +97,36 @@ func TestNothingIsReclaimedWhileItIsNotKnownWhatIsSpared(t *testing.T) {
 	}
 	if got := b.fleet.intents["aws"]; got.Reclaim != "" {
 		t.Errorf("%q is reclaimed", got.Reclaim)
+	}
+}
+
+// A person who corrects the record, as the message says, must not have to restart the operator.
+func TestAnOrphanedNetworkSaysWhatHoldsItUpAndGoesWhenThatIsCured(t *testing.T) {
+	garbled := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: mcnv1alpha1.DefaultNamespace, Name: leftoversName}, Data: map[string]string{orphanedKey: "net"},
+	}
+	b := newBenchOfNetworks(t, interceptor.Funcs{}, garbled, memberObject("aws"), orphaned("net"))
+	b.connect("aws")
+	for range 2 {
+		_, _ = b.pass() // the error says that nothing is reclaimed meanwhile
+	}
+	var n mcnv1alpha1.MultiCloudNetwork
+	if err := b.Client.Get(t.Context(), client.ObjectKey{Name: "net"}, &n); err != nil {
+		t.Fatalf("the network went without a record: %v", err)
+	}
+	if ready := meta.FindStatusCondition(n.Status.Conditions, mcnv1alpha1.ConditionReady); ready == nil || !strings.Contains(ready.Message, orphanedKey) {
+		t.Errorf("status says %+v, want it to say what holds the network up", n.Status.Conditions)
+	}
+	garbled.Data = nil
+	if err := b.Client.Update(t.Context(), garbled); err != nil {
+		t.Fatal(err)
+	}
+	b.mustPass() // reads the record
+	if b.mustPass(); b.exists("net") {
+		t.Error("the network stays although the key is out")
+	}
+	if spared, err := b.Leftovers.spared(); err != nil || !slices.Equal(spared, []string{"net"}) {
+		t.Errorf("recorded as spared is %v (%v), want net", spared, err)
 	}
 }
 

@@ -42,6 +42,11 @@ func (r *NetworkReconciler) release(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// orphaning tells whether a network is being deleted and leaves everything in place.
+func orphaning(n *mcnv1alpha1.MultiCloudNetwork) bool {
+	return !n.DeletionTimestamp.IsZero() && n.Spec.DeletionPolicy == mcnv1alpha1.DeletionOrphan
+}
+
 // recordLeft records on which members a network stays. It tells whether the finalizer may go; if not, status says why.
 func (r *NetworkReconciler) recordLeft(ctx context.Context, s *scope, n *mcnv1alpha1.MultiCloudNetwork, left []string) bool {
 	edit := map[string]func(*clusterLeftovers){}

@@ -12,11 +12,11 @@ import (
 // recall reads once what a former process recorded: what is left over on clusters, which specs are in force, and what counts for members that are Held.
 // Nothing is written to any member before that.
 func (r *NetworkReconciler) recall(ctx context.Context, s *scope) error {
-	if r.memory.recalled {
-		return nil
-	}
 	if err := r.Leftovers.Load(ctx); err != nil {
 		return err
+	}
+	if r.memory.recalled {
+		return nil
 	}
 	records := r.memory.records
 	if err := records.load(ctx); err != nil {

@@ -23,7 +23,8 @@ const countInterval = 30 * time.Second
 // report writes the status of each network that changed.
 func (r *NetworkReconciler) report(ctx context.Context, s *scope) error {
 	for _, n := range slices.Concat(s.networks, s.deleting) {
-		if !n.DeletionTimestamp.IsZero() && n.Spec.DeletionPolicy == mcnv1alpha1.DeletionOrphan {
+		// What is orphaned goes at once, unless something hinders that.
+		if orphaning(n) && r.memory.obstacles[n.Name] == "" {
 			continue
 		}
 		if r.tooEarly(s, n) {
@@ -90,6 +91,9 @@ func (r *NetworkReconciler) facts(s *scope, n *mcnv1alpha1.MultiCloudNetwork) st
 		out.InForce = used.Generation
 	}
 	names := s.selected(n)
+	if out.Orphan = orphaning(n); out.Orphan {
+		return out
+	}
 	if out.Deleting {
 		names = s.targets()
 	}

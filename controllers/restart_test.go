@@ -239,8 +239,6 @@ func TestAFullRecordHoldsTheFinalizerAndIsTold(t *testing.T) {
 	if err := b.Client.Update(t.Context(), full); err != nil {
 		t.Fatal(err)
 	}
-	b.start(b.Client)
-	b.mustPass() // writes the status
 	if b.mustPass(); b.exists("net") {
 		t.Error("the network stays although there is room now")
 	}

@@ -26,8 +26,8 @@ type NetworkFacts struct {
 	Generation, InForce int64
 	// MaxUnavailable is spec.clusters.maxUnavailable.
 	MaxUnavailable int32
-	// Deleting says that the network is being removed.
-	Deleting bool
+	// Deleting says that the network is being removed; Orphan that what it wrote stays in place, and no cluster is looked at any more.
+	Deleting, Orphan bool
 	// Obstacle says what holds the deletion up beside the clusters; empty for nothing.
 	Obstacle string
 	// Boundary, ExclusiveSlot, Pods and SharedPods are as compiled.

@@ -256,6 +256,9 @@ func (v verdict) deleting() string {
 	slices.Sort(left)
 	slices.Sort(unseen)
 	out := "the network is being removed"
+	if v.facts.Orphan {
+		out += ", and what it wrote stays in place: deletionPolicy is Orphan"
+	}
 	if len(left) > 0 {
 		out += " from " + strings.Join(left, ", ")
 	}
