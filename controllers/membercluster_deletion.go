@@ -53,7 +53,8 @@ func (r *MemberClusterReconciler) clean(ctx context.Context, m *mcnv1alpha1.Memb
 	case m.Spec.DeletionPolicy == mcnv1alpha1.DeletionOrphan:
 		return "", r.forgetKept(ctx, m)
 	case m.Spec.Role == mcnv1alpha1.RoleSource:
-		if r.Leftovers.of(m.Status.ClusterID).Kept == nil {
+		// It may have been deleted before anybody noted that it had become a Source.
+		if r.Leftovers.of(m.Status.ClusterID).Kept == nil && !managedBefore(m) {
 			return "", nil
 		}
 		// It was Managed once, and as a Source it is not written to, not even to clean it.

@@ -154,6 +154,14 @@ func TestADeletedMemberGoesAndWhatIsLeftIsRecorded(t *testing.T) {
 		"Orphan, formerly Managed": {state: lost, kept: true, change: func(m *mcnv1alpha1.MemberCluster) { m.Spec.DeletionPolicy = mcnv1alpha1.DeletionOrphan }},
 		"Source":                   {state: inReach, change: func(m *mcnv1alpha1.MemberCluster) { m.Spec.Role = mcnv1alpha1.RoleSource }},
 		"Source, formerly Managed": {state: inReach, kept: true, wantAll: true, change: func(m *mcnv1alpha1.MemberCluster) { m.Spec.Role = mcnv1alpha1.RoleSource }},
+		"Source, Managed until a moment ago": {state: inReach, wantAll: true, change: func(m *mcnv1alpha1.MemberCluster) {
+			m.Spec.Role = mcnv1alpha1.RoleSource
+			m.Status.Conditions = []metav1.Condition{{Type: mcnv1alpha1.ConditionCalicoReady, Status: metav1.ConditionTrue, Reason: string(mcnv1alpha1.ReasonCalicoReady)}}
+		}},
+		"Source since its registration": {state: inReach, change: func(m *mcnv1alpha1.MemberCluster) {
+			m.Spec.Role = mcnv1alpha1.RoleSource
+			m.Status.Conditions = []metav1.Condition{{Type: mcnv1alpha1.ConditionCalicoReady, Status: metav1.ConditionTrue, Reason: string(mcnv1alpha1.ReasonRoleSource)}}
+		}},
 		"never connected": {state: fleet.State{Reason: mcnv1alpha1.ReasonSecretNotFound},
 			change: func(m *mcnv1alpha1.MemberCluster) { m.Status.ClusterID = "" }},
 		"one of two of the same cluster": {state: fleet.State{Reason: mcnv1alpha1.ReasonDuplicateCluster}, other: &mcnv1alpha1.MemberCluster{
@@ -191,6 +199,11 @@ func TestAFullRecordHoldsAMember(t *testing.T) {
 	b.reconcileOne()
 	if got := b.message(mcnv1alpha1.ConditionReady); !strings.Contains(got, leftoversName+" is full") {
 		t.Errorf("Ready says %q, want it to say what holds the member up", got)
+	}
+	full.Data = nil
+	requireNoError(t, b.Update(t.Context(), full))
+	if b.reconcileOne(); b.one() != nil || b.Leftovers.of("id").All == nil {
+		t.Errorf("the member is still there, or recorded is %+v, although there is room now", b.Leftovers.of("id"))
 	}
 }
 

@@ -14,11 +14,7 @@ import (
 // noteRole records that a member which was Managed is a Source now: nothing is written there from this moment, so that what was written stays. The status
 // that this process or a former one wrote is the evidence; it is replaced after this.
 func (r *MemberClusterReconciler) noteRole(ctx context.Context, m *mcnv1alpha1.MemberCluster) error {
-	if m.Spec.Role != mcnv1alpha1.RoleSource || !recordable(m.Status.ClusterID) {
-		return nil
-	}
-	was := meta.FindStatusCondition(m.Status.Conditions, mcnv1alpha1.ConditionCalicoReady)
-	if was == nil || was.Reason == string(mcnv1alpha1.ReasonRoleSource) {
+	if !managedBefore(m) {
 		return nil
 	}
 	return r.Leftovers.change(ctx, map[string]func(*clusterLeftovers){m.Status.ClusterID: func(c *clusterLeftovers) {
@@ -27,6 +23,12 @@ func (r *MemberClusterReconciler) noteRole(ctx context.Context, m *mcnv1alpha1.M
 			c.Member, c.Kept = m.Name, &note
 		}
 	}})
+}
+
+// managedBefore tells whether a Source was Managed when its status was written last.
+func managedBefore(m *mcnv1alpha1.MemberCluster) bool {
+	was := meta.FindStatusCondition(m.Status.Conditions, mcnv1alpha1.ConditionCalicoReady)
+	return m.Spec.Role == mcnv1alpha1.RoleSource && recordable(m.Status.ClusterID) && was != nil && was.Reason != string(mcnv1alpha1.ReasonRoleSource)
 }
 
 // unaccounted says what of ours stands on a member that nobody looks after: it is reported, and never removed without evidence that it is left over.
