@@ -223,7 +223,7 @@ func (r *NetworkReconciler) compile(ctx context.Context, s *scope) error {
 }
 
 func (r *NetworkReconciler) compiler(s *scope, networks []*mcnv1alpha1.MultiCloudNetwork) *compile.Compiler {
-	return compile.New(compile.Input{Settings: r.Settings, Networks: networks, Fleet: s.fleet})
+	return compile.New(compile.Input{Settings: r.Settings, Networks: networks, Fleet: s.fleet, Pods: r.Pods})
 }
 
 // inForceOf returns the network with the spec that counts: the newest, but the last valid one while the newest is invalid, and the last one before updates

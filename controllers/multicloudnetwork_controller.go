@@ -22,12 +22,16 @@ import (
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/compile"
 	"multicloud.network/operator/internal/fleet"
+	"multicloud.network/operator/internal/identity"
 	"multicloud.network/operator/internal/member"
 	"multicloud.network/operator/internal/snapshot"
 )
 
 // debounce gathers changes that come together into one pass.
 const debounce = 50 * time.Millisecond
+
+// recount is how long after a change of pods they are counted anew, for status and warnings. Sets do not wait for that.
+const recount = 5 * time.Second
 
 // allNetworks is the one request there is: networks meet (they share pods, slots and orders), so that a change of one may change all.
 var allNetworks = reconcile.Request{NamespacedName: client.ObjectKey{Name: "all"}}
@@ -60,6 +64,9 @@ type NetworkReconciler struct {
 	Client client.Client
 	// Fleet is what is known of the members.
 	Fleet FleetView
+	// Pods are the members' pods, and PodsChanged gets a signal when they changed. Without them those that Fleet knows count.
+	Pods        *identity.Index
+	PodsChanged <-chan struct{}
 	// Members are their workers.
 	Members MemberWriter
 	// Leftovers remembers what has to be removed from members that are out of reach.
@@ -128,8 +135,9 @@ func (r *NetworkReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("multicloudnetwork").
 		Watches(&mcnv1alpha1.MultiCloudNetwork{}, enqueueAll(), changed).
 		Watches(&mcnv1alpha1.MemberCluster{}, enqueueAll(), changed).
-		WatchesRawSource(signal(r.Fleet.Subscribe(), r.Members.Wake)).
-		WatchesRawSource(signal(r.Members.Subscribe(), nil)).
+		WatchesRawSource(signal(r.Fleet.Subscribe(), r.Members.Wake, debounce)).
+		WatchesRawSource(signal(r.Members.Subscribe(), nil, debounce)).
+		WatchesRawSource(signal(r.PodsChanged, nil, recount)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
 		Complete(r)
 }
@@ -190,8 +198,8 @@ func enqueueAll() handler.EventHandler {
 	}
 }
 
-// signal turns tokens of a channel into the one request. first is called for each token.
-func signal(tokens <-chan struct{}, first func()) source.Source {
+// signal turns tokens of a channel into the one request, after a while. first is called for each token.
+func signal(tokens <-chan struct{}, first func(), after time.Duration) source.Source {
 	return source.Func(func(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		go func() {
 			for {
@@ -202,7 +210,7 @@ func signal(tokens <-chan struct{}, first func()) source.Source {
 					if first != nil {
 						first()
 					}
-					q.AddAfter(allNetworks, debounce)
+					q.AddAfter(allNetworks, after)
 				}
 			}
 		}()

@@ -61,7 +61,7 @@ func (r *NetworkReconciler) heldResults(s *scope, name string) map[string]compil
 	if !changed {
 		return nil
 	}
-	compiler := compile.New(compile.Input{Settings: r.Settings, Networks: networks, Fleet: fleet})
+	compiler := compile.New(compile.Input{Settings: r.Settings, Networks: networks, Fleet: fleet, Pods: r.Pods})
 	out := map[string]compile.Result{}
 	for _, n := range networks {
 		out[n.Name] = compiler.Network(n.Name)

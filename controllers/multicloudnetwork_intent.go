@@ -80,6 +80,7 @@ func networkIntent(n *mcnv1alpha1.MultiCloudNetwork, result compile.Result, name
 		Staged:     result.Clusters[i].Staged,
 		Held:       n.Spec.Updates == mcnv1alpha1.UpdatesHeld,
 		Objects:    result.Clusters[i].Objects,
+		Groups:     result.Clusters[i].Groups,
 	}
 	for _, other := range awaited {
 		selected := slices.Contains(result.Sources, other) ||

@@ -60,6 +60,11 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 			}
 			return member.Connection{ID: c, ClusterID: c.ClusterID, Client: c.Client, Context: c.Context(), Prove: c.Prove}, true
 		},
+		Pods: members.Pods(), PodsChanged: members.SubscribePods(), Settings: opts.Settings,
+		Unsynced: func(name string) bool {
+			state, known := members.State(name)
+			return known && !state.Synced
+		},
 		Settle: opts.Settle, Barrier: opts.Barrier, Resync: opts.Resync,
 		WriteRate: float32(opts.Limits.WriteRate), WriteBurst: opts.Limits.WriteBurst, BreakAfter: opts.Limits.PauseAfter, BreakFor: opts.Limits.Pause,
 		Log: mgr.GetLogger().WithName("member"), Observer: observer,
@@ -94,7 +99,7 @@ func Setup(mgr ctrl.Manager, opts Options) error {
 		return err
 	}
 	networks := &NetworkReconciler{
-		Client: mgr.GetClient(), Fleet: members, Settings: opts.Settings, Barrier: opts.Barrier,
+		Client: mgr.GetClient(), Fleet: members, Pods: members.Pods(), PodsChanged: members.SubscribePods(), Settings: opts.Settings, Barrier: opts.Barrier,
 		Members:  &measuredWriter{MemberWriter: workers, metrics: observer, now: time.Now},
 		Recorder: recorder, notes: registration.notes,
 		Leftovers: leftovers, Reader: mgr.GetAPIReader(), Namespace: opts.Namespace,

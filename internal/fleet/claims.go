@@ -28,6 +28,7 @@ func (f *Fleet) claim(s *session, clusterID string) error {
 		}
 		if older(other.object, m.object) {
 			m.state.DuplicateOf = name
+			f.locateLocked(m)
 			return &fault{
 				reason:  mcnv1alpha1.ReasonDuplicateCluster,
 				message: "the cluster " + clusterID + " is registered as " + name + " already; delete one of the two MemberClusters",
@@ -36,6 +37,7 @@ func (f *Fleet) claim(s *session, clusterID string) error {
 		f.yieldLocked(other, s.name)
 	}
 	m.pinned, m.state.ClusterID, m.state.DuplicateOf = clusterID, clusterID, ""
+	f.locateLocked(m)
 	return nil
 }
 
@@ -55,6 +57,7 @@ func (f *Fleet) yieldLocked(m *member, to string) {
 		m.pinned, m.state.ClusterID = "", ""
 	}
 	m.facts = gather.Facts{}
+	f.forgetPodsLocked(m.object.Name, m)
 	m.state.Synced = false
 	f.loseLocked(m, mcnv1alpha1.ReasonDuplicateCluster, "the cluster is registered as "+to+" already; delete one of the two MemberClusters")
 	m.state.DuplicateOf = to

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/gather"
+	"multicloud.network/operator/internal/identity"
 	"multicloud.network/operator/internal/snapshot"
 )
 
@@ -39,6 +41,9 @@ type Fleet struct {
 	engaging map[string]*Connection
 	// indexes are those of IndexField, in the order in which they came.
 	indexes []index
+	// pods is the index of all members' pods, which their views write to by themselves, and podSubscribers who is told.
+	pods           *identity.Index
+	podSubscribers atomic.Pointer[[]chan struct{}]
 }
 
 // member is one registration. Fleet.mu guards it; facts are immutable and replaced.
@@ -52,13 +57,23 @@ type member struct {
 	conn   *Connection
 	// session is the goroutine that may change this member; those of former credentials may not.
 	session *session
+	// gate lets the view of the latest connection tell about pods.
+	gate *gate
+	// located is where the index was told that the member's pods are; nil if it was not.
+	located *location
+}
+
+// location is where a member's pods are.
+type location struct {
+	domain string
+	cidrs  []netip.Prefix
 }
 
 // New returns a Fleet without members. Close ends it.
 func New(opts Options) *Fleet {
 	opts.setDefaults()
 	ctx, stop := context.WithCancel(context.Background())
-	return &Fleet{opts: opts, ctx: ctx, stop: stop, members: map[string]*member{}, engaging: map[string]*Connection{}}
+	return &Fleet{opts: opts, ctx: ctx, stop: stop, members: map[string]*member{}, engaging: map[string]*Connection{}, pods: identity.NewIndex()}
 }
 
 // Close ends all connections and waits for their goroutines.
@@ -152,6 +167,7 @@ func (f *Fleet) Remove(name string) {
 	}
 	f.disconnectLocked(m)
 	delete(f.members, name)
+	f.forgetPodsLocked(name, m)
 	f.wakeDuplicatesLocked(name)
 	f.changedLocked()
 }
@@ -164,12 +180,13 @@ func (f *Fleet) registerLocked(object *mcnv1alpha1.MemberCluster) (m *member, ch
 	if m != nil && m.object.UID != object.UID {
 		// Deleted and created again under one name: another registration.
 		f.disconnectLocked(m)
+		f.forgetPodsLocked(object.Name, m)
 		f.wakeDuplicatesLocked(object.Name)
 		m = nil
 	}
 	changed = m == nil || m.object.Generation != object.Generation || !reflect.DeepEqual(m.object.Labels, object.Labels)
 	if m == nil {
-		m = &member{pinned: object.Status.ClusterID}
+		m = &member{pinned: object.Status.ClusterID, gate: &gate{}}
 		m.facts.Member = snapshot.Member{
 			ClusterID: object.Status.ClusterID, KubernetesVersion: object.Status.KubernetesVersion,
 			Cloud: object.Status.Cloud, Calico: object.Status.Calico, PodCIDRs: prefixes(object.Status.PodCIDRs),
@@ -185,8 +202,9 @@ func (f *Fleet) registerLocked(object *mcnv1alpha1.MemberCluster) (m *member, ch
 	}
 	m.state.Generation, m.state.ClusterID = object.Generation, m.pinned
 	if changed && m.state.Reachable {
-		m.state.Problems = m.problems() // the spec may name the pod CIDRs now
+		m.state.Problems = f.problems(m) // the spec may name the pod CIDRs now
 	}
+	f.locateLocked(m)
 	if fresh {
 		f.preferLocked(m)
 	}
@@ -208,6 +226,7 @@ func (f *Fleet) disconnectLocked(m *member) {
 	if m.session != nil {
 		m.session.cancel()
 		m.session = nil
+		m.gate.open(nil)
 	}
 	m.conn = nil
 }
@@ -328,9 +347,10 @@ func (m *member) compose() snapshot.Member {
 }
 
 // problems are what could not be read of a cluster that is in sight, and what is wrong with where its pods' addresses are.
-func (m *member) problems() []string {
+func (f *Fleet) problems(m *member) []string {
 	out, known := m.facts.Problems, m.compose()
-	if problem := gather.PodCIDRProblem(&known); problem != "" {
+	pods, accepted := f.pods.Count(known.Name)
+	if problem := gather.PodCIDRProblem(&known, pods, accepted); problem != "" {
 		out = append(slices.Clone(out), problem)
 	}
 	return out

@@ -115,8 +115,18 @@ func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, r
 	if err != nil {
 		return toolscache.NewSharedIndexInformer(lw, object, resync, indexers)
 	}
+	observed := w.observed(lw, gvk)
+	var from toolscache.ListerWatcher = observed
+	if strings.HasSuffix(gvk.Group, "projectcalico.org") {
+		from = withoutWatchList{observed}
+	}
+	return quietInformer{toolscache.NewSharedIndexInformer(from, object, resync, indexers), w.conn.log.V(1).WithValues("kind", gvk.Kind)}
+}
+
+// observed is a way to list and watch a kind that believes only the right cluster, and tells how lists and watches end.
+func (w *view) observed(lw toolscache.ListerWatcher, gvk schema.GroupVersionKind) *toolscache.ListWatch {
 	inner := toolscache.ToListerWatcherWithContext(lw)
-	observed := &toolscache.ListWatch{
+	return &toolscache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			list, err := w.list(ctx, inner, options)
 			if err == nil {
@@ -131,11 +141,6 @@ func (w *view) newInformer(lw toolscache.ListerWatcher, object runtime.Object, r
 			return events, err
 		},
 	}
-	var from toolscache.ListerWatcher = observed
-	if strings.HasSuffix(gvk.Group, "projectcalico.org") {
-		from = withoutWatchList{observed}
-	}
-	return quietInformer{toolscache.NewSharedIndexInformer(from, object, resync, indexers), w.conn.log.V(1).WithValues("kind", gvk.Kind)}
 }
 
 // quietInformer logs what client-go says of its lists and watches with the member's key, and not by default: what matters of it is a problem of the view,

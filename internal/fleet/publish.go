@@ -50,7 +50,6 @@ func (p *publisher) publish() {
 	if p.credentialProblem != "" {
 		facts.Problems = append([]string{p.credentialProblem}, facts.Problems...)
 	}
-	// Pods are compared last: they are many.
 	if p.published && !p.stale && reflect.DeepEqual(p.last, facts) {
 		return
 	}
@@ -69,16 +68,31 @@ func (p *publisher) publish() {
 		}
 		m.conn, m.facts = p.connection, facts
 		m.facts.Member.ClusterID = m.pinned
+		p.session.fleet.nameLocked(m)
+		p.session.fleet.locateLocked(m)
 		m.state.Reachable, m.state.Synced, m.state.Seen, m.state.StaleSince = true, true, true, nil
 		m.state.Reason, m.state.Message = mcnv1alpha1.ReasonConnected, "connected to the cluster and watching it"
 		m.state.CalicoReady, m.state.CalicoReason, m.state.CalicoMessage = facts.Health.Ready, facts.Health.Reason, facts.Health.Message
-		m.state.OwnPools, m.state.Problems = facts.OwnPools, m.problems()
+		m.state.OwnPools, m.state.Problems = facts.OwnPools, p.session.fleet.problems(m)
 		return true
 	})
 	if first {
 		// One that came after its kind began to be watched, and before the connection was known.
 		p.view.applyIndexes(p.ctx)
 	}
+}
+
+// recount looks anew whether pods have addresses in the pod CIDRs, which status tells where none has.
+func (p *publisher) recount() {
+	if !p.published || p.suspended {
+		return
+	}
+	p.session.fleet.update(p.session, func(m *member) bool {
+		if m.state.Reachable {
+			m.state.Problems = p.session.fleet.problems(m)
+		}
+		return false
+	})
 }
 
 // resume brings a member back into sight whose credential was refused for a while.

@@ -140,6 +140,8 @@ func (s *session) connectAndStay() (reached bool, err error) {
 		return false, err
 	}
 	w := newView(conn, &s.fleet.opts, s.fleet.facts(s), s.fleet.allIndexes)
+	w.pods = podFeed{index: s.fleet.pods, member: s.name, changed: s.fleet.podsChanged}
+	s.fleet.openGate(s, w)
 	defer w.wait() // the caches end with ctx, which is cancelled first
 	defer cancel()
 	if err := w.start(ctx); err != nil {

@@ -34,7 +34,13 @@ type view struct {
 	cluster cluster.Cluster
 	// gatherer reads from the caches.
 	gatherer *gather.Gatherer
-	// informers are those of the kinds that are watched.
+	// pods is where what the watch of pods brings goes, gate who lets it through, and podStore what a reflector writes to once pods are watched.
+	pods     podFeed
+	gate     *gate
+	podStore *podStore
+	// recount signals that pods changed a while ago.
+	recount chan struct{}
+	// informers are those of the other kinds that are watched.
 	informers map[gather.Kind]cache.Informer
 	// believed says that the view was complete once.
 	believed bool
@@ -65,6 +71,7 @@ func newView(conn *connection, opts *Options, last gather.Facts, indexes func() 
 	w := &view{
 		conn: conn, opts: opts, indexes: indexes,
 		informers: map[gather.Kind]cache.Informer{},
+		recount:   make(chan struct{}, 1),
 		changed:   make(chan struct{}, 1), suspect: make(chan struct{}, 1), extended: make(chan struct{}, 1), failed: make(chan error, 2),
 		dirty: map[gather.Kind]bool{}, problems: map[schema.GroupVersionKind]kindError{}, watched: map[schema.GroupVersionKind]bool{},
 		indexable: map[schema.GroupVersionKind]bool{}, indexed: map[indexKey]bool{},
@@ -117,7 +124,11 @@ func (w *view) report(ctx context.Context, err error) {
 
 // watch begins to watch a kind. A kind that the cluster does not serve is tried again by look.
 func (w *view) watch(ctx context.Context, k gather.Kind) {
-	if w.informers[k] != nil {
+	if w.isWatched(k) {
+		return
+	}
+	if k == gather.Pods {
+		w.watchPods(ctx)
 		return
 	}
 	informer, err := w.cluster.GetCache().GetInformer(ctx, objectFor(k), cache.BlockUntilSynced(false))
@@ -144,10 +155,18 @@ func (w *view) watch(ctx context.Context, k gather.Kind) {
 	})
 }
 
+// isWatched says whether a kind's watch was begun.
+func (w *view) isWatched(k gather.Kind) bool {
+	if k == gather.Pods {
+		return w.podStore != nil
+	}
+	return w.informers[k] != nil
+}
+
 // unwatched returns the kinds that the cluster may have come to serve.
 func (w *view) unwatched() []gather.Kind {
 	kinds := slices.Concat(gather.BaseKinds(), gather.CalicoKinds(w.gatherer.API()), w.gatherer.Optional())
-	return slices.DeleteFunc(kinds, func(k gather.Kind) bool { return w.informers[k] != nil })
+	return slices.DeleteFunc(kinds, w.isWatched)
 }
 
 // served returns those kinds that the cluster serves now. It asks the API server, and may be called from any goroutine.
@@ -225,6 +244,9 @@ func (w *view) missing() string {
 }
 
 func (w *view) synced(k gather.Kind) bool {
+	if k == gather.Pods {
+		return w.podStore != nil && w.podStore.listed.Load()
+	}
 	informer := w.informers[k]
 	return informer != nil && informer.HasSynced()
 }
@@ -284,8 +306,8 @@ func (w *view) List(ctx context.Context, list client.ObjectList, opts ...client.
 	if has && (!synced || apierrors.IsForbidden(problem.err) || (!k.Required && w.overdue(problem))) {
 		return &gather.ReadError{Verb: problem.verb, Err: problem.err}
 	}
-	if !synced {
-		return gather.ErrNotRead
+	if !synced || k == gather.Pods {
+		return gather.ErrNotRead // pods are in the index
 	}
 	return w.cluster.GetCache().List(ctx, list, opts...)
 }

@@ -67,6 +67,8 @@ func (v *visit) stay() (reached bool, err error) {
 			if !v.publisher.published && v.view.refused() {
 				err = &fault{reason: mcnv1alpha1.ReasonConnectionFailed, message: unwatched + v.view.missing()}
 			}
+		case <-v.view.recount:
+			v.publisher.recount()
 		case <-refresh.C:
 			v.startRefresh()
 		case <-v.extended():

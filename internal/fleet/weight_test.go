@@ -16,6 +16,7 @@ import (
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/gather"
+	"multicloud.network/operator/internal/identity"
 )
 
 func testView(most int64) *view {
@@ -90,5 +91,41 @@ func TestAKindThatStandsStillIsToldAfterAWhile(t *testing.T) {
 	w.conn, w.informers[k] = &connection{}, syncedInformer{}
 	if err := w.List(t.Context(), &list); !errors.As(err, &problem) || problem.Verb != "list" {
 		t.Errorf("it is read with %v, want the problem told", err)
+	}
+}
+
+// Pods are in no cache, and count all the same.
+func TestPodsCountAmongWhatIsHeld(t *testing.T) {
+	w := testView(10_000)
+	w.pods = podFeed{index: identity.NewIndex(), member: "m", changed: func() {}}
+	w.gate = &gate{view: w}
+	store := &podStore{view: w}
+	pod := func(i int) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("pod-", i), Labels: map[string]string{"text": strings.Repeat("x", 1000)}},
+			Status:     corev1.PodStatus{PodIP: fmt.Sprintf("10.0.0.%d", i+1)},
+		}
+	}
+	for i := range 100 {
+		_ = store.Add(pod(i))
+		_ = store.Delete(pod(i))
+	}
+	for i := range 7 {
+		_ = store.Add(pod(i))
+	}
+	if len(w.failed) > 0 || w.pods.index.Weight("m") < 7_000 {
+		t.Fatalf("7 pods weigh %d: %v", w.pods.index.Weight("m"), <-w.failed)
+	}
+	for i := range 5 {
+		_ = store.Add(pod(7 + i))
+	}
+	if len(w.failed) == 0 {
+		t.Errorf("12 pods weigh %d, and are held", w.pods.index.Weight("m"))
+	}
+	// A view that was replaced tells of nothing any more.
+	w.gate.open(nil)
+	_ = store.Replace(nil, "1")
+	if got := len(w.pods.index.List("m")); got != 12 {
+		t.Errorf("%d pods are known after a list of a former connection, want 12", got)
 	}
 }

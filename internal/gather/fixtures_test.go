@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/internal/identity"
 	"multicloud.network/operator/internal/snapshot"
 )
 
@@ -121,8 +122,8 @@ func TestFixtures(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := seen{Member: facts.Member, Calico: facts.Health, Problems: facts.Problems}
-			got.PodCIDRs.Discovered = PodCIDRProblem(&facts.Member)
-			got.PodCIDRs.Declared = PodCIDRProblem(declare(t, facts.Member, all))
+			got.PodCIDRs.Discovered = podCIDRProblem(&facts.Member)
+			got.PodCIDRs.Declared = podCIDRProblem(declare(t, facts.Member, all))
 			written, err := yaml.Marshal(got)
 			if err != nil {
 				t.Fatal(err)
@@ -145,6 +146,11 @@ func TestFixtures(t *testing.T) {
 			}
 		})
 	}
+}
+
+func podCIDRProblem(m *snapshot.Member) string {
+	pods, accepted := identity.FromFleet(snapshot.Fleet{Members: []snapshot.Member{*m}}).Count(m.Name)
+	return PodCIDRProblem(m, pods, accepted)
 }
 
 // declare is the member with the pod CIDRs of its MemberCluster, where the fixture has one that names them.

@@ -2,16 +2,16 @@ package gather
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"multicloud.network/operator/internal/snapshot"
 )
 
 // PodCIDRProblem says what is wrong with the prefixes in which a member's pod addresses are accepted, as its MemberCluster or discovery has them; "" if
-// nothing is. Without them no pod is known to other clusters: taking any address that a member reports would let it claim those of others.
-func PodCIDRProblem(m *snapshot.Member) string {
-	if len(m.Pods) == 0 {
+// nothing is. Without them no pod is known to other clusters: taking any address that a member reports would let it claim those of others. pods is the
+// number of pods, and accepted that of those with an address inside.
+func PodCIDRProblem(m *snapshot.Member, pods, accepted int) string {
+	if pods == 0 {
 		return ""
 	}
 	const advice = "list the subnets that give pods their addresses in spec.podNetwork.cidrs of the MemberCluster"
@@ -22,12 +22,8 @@ func PodCIDRProblem(m *snapshot.Member) string {
 		}
 		return "the pod CIDRs are not known, and no pod of the cluster is known to other clusters: " + why + "; " + advice + hint(m.NodeAddresses)
 	}
-	for i := range m.Pods {
-		for _, address := range m.Pods[i].Addresses {
-			if slices.ContainsFunc(m.PodCIDRs, func(p netip.Prefix) bool { return p.Contains(address) }) {
-				return ""
-			}
-		}
+	if accepted > 0 {
+		return ""
 	}
 	return "no pod has an address in the pod CIDRs, and none is known to other clusters; " + advice + hint(m.NodeAddresses)
 }

@@ -50,6 +50,8 @@ type member struct {
 	families map[familyKey]*family
 	// round is flipped by each complete list; records that were seen in it carry it.
 	round bool
+	// weight is about how many bytes the member's pods would take if none shared anything.
+	weight int64
 	// known says that something was said of the member, and not only that groups have it as a source.
 	known bool
 }
@@ -151,6 +153,7 @@ func (ix *Index) upsertPod(m *member, pod *snapshot.Pod) verdict {
 	}
 	fresh := newRecord(pod, id, uid, flags)
 	fresh.state |= holder(ix.acquireClass(m.spaces[id].set, ix.pods.acquire(pod.Labels, pod.ServiceAccount)))
+	m.weight += ix.weigh(&fresh)
 	if !had {
 		m.spaces[id].pods++
 		ix.follow(m, &record{}, m.add(fresh))
@@ -158,6 +161,7 @@ func (ix *Index) upsertPod(m *member, pod *snapshot.Pod) verdict {
 	}
 	old := m.all[at]
 	fresh.name = old.name
+	m.weight -= ix.weigh(&old)
 	ix.replaceAt(m, at, fresh)
 	ix.releaseClass(old.state.class())
 	return changed
@@ -175,6 +179,23 @@ func (m *member) addNamespace(name string) nsID {
 	}
 	m.byNamespace[ns.name] = id
 	return id
+}
+
+// recordCost is what a pod costs beside its name and labels.
+const recordCost = 200
+
+func (ix *Index) weigh(r *record) int64 {
+	return int64(recordCost + len(r.name) + ix.pods.sets[ix.classes[r.state.class()].pod].size)
+}
+
+// Weight is about how many bytes a member's pods take, at most: they share labels, and are bounded as if they did not.
+func (ix *Index) Weight(member string) int64 {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if m := ix.members[member]; m != nil {
+		return m.weight
+	}
+	return 0
 }
 
 // flags are those of a pod that is taken in now.
@@ -213,6 +234,7 @@ func (ix *Index) DeletePod(member, namespace, name string) bool {
 // deleteAt takes out the pod at a position.
 func (ix *Index) deleteAt(m *member, at uint32) {
 	old := m.all[at]
+	m.weight -= ix.weigh(&old)
 	ix.replaceAt(m, at, record{name: old.name, namespace: old.namespace})
 	ix.releaseClass(old.state.class())
 	m.spaces[old.namespace].pods--

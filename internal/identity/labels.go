@@ -15,7 +15,9 @@ type labelSet struct {
 	// owner is what else selectors see: a pod's service account, or a namespace's name.
 	owner unique.Handle[string]
 	hash  uint64
-	refs  int
+	// size is the length of all keys and values.
+	size int
+	refs int
 	// next is the next set with the same hash; 0 if there is none.
 	next setID
 	// selections are, of a namespace's set, the selections whose namespace selector it matches, sorted.
@@ -75,6 +77,7 @@ func (p *setPool) acquire(labels map[string]string, owner string) setID {
 	}
 	set := labelSet{labels: make([]label, 0, len(labels)), owner: unique.Make(owner), hash: hash, refs: 1, next: first}
 	for key, value := range labels {
+		set.size += len(key) + len(value)
 		set.labels = append(set.labels, label{unique.Make(key), unique.Make(value)})
 	}
 	slices.SortFunc(set.labels, func(a, b label) int { return strings.Compare(a.key.Value(), b.key.Value()) })

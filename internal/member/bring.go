@@ -246,6 +246,14 @@ func (w *worker) do(ctx context.Context, cluster *apply.Cluster, p *progress, t 
 			failed = append(failed, a)
 			continue
 		}
+		if w.hasPending() {
+			// Whatever a pass has to write, what pods changed meanwhile does not wait for it. What fails is met again.
+			_ = w.writePending(ctx, cluster)
+		}
+		a, needed := w.renew(a)
+		if !needed {
+			continue
+		}
 		did, callErr := w.call(ctx, cluster, a)
 		if a.want != nil && a.want.key.Kind == apply.KindTier {
 			w.notOurs = nil

@@ -56,6 +56,8 @@ type NetworkIntent struct {
 	Deleted bool
 	// Objects are in the order in which they are to be written.
 	Objects []compile.Object
+	// Groups are the pods of other members to which the policies refer. Their sets follow the pods by themselves.
+	Groups []compile.PodGroup
 	// Unsynced are those of Intent.Unsynced that are other members of the network. New denials wait for them, at most the barrier.
 	Unsynced []string
 }
@@ -86,6 +88,8 @@ type prepared struct {
 	shared   map[compile.Key]*wanted
 	networks map[string]*networkPlan
 	err      error
+	// unsynced tells of members that are unsynced by now, beside those in Unsynced; nil if none can be.
+	unsynced func(member string) bool
 	// whole tells the intent from another one, wholeShared its shared objects.
 	whole, wholeShared string
 }
@@ -117,7 +121,11 @@ func prepare(in Intent) *prepared {
 func (n *networkPlan) identify(frame []string) {
 	objects := identities(n.Objects)
 	flags := fmt.Sprint(n.Generation, n.Staged, n.Held, n.Remove, n.Deleted, n.Unsynced)
-	n.whole = digest(append([]string{flags}, objects...))
+	whole := append([]string{flags}, objects...)
+	for _, g := range n.Groups {
+		whole = append(whole, fmt.Sprint("group ", g.ID, g.Sources))
+	}
+	n.whole = digest(whole)
 	if n.Remove {
 		n.content = "removal"
 		return

@@ -11,6 +11,9 @@ import (
 
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"multicloud.network/operator/internal/compile"
+	"multicloud.network/operator/internal/identity"
 )
 
 // ErrNotConnected says that a member cannot be reached now.
@@ -36,6 +39,12 @@ type Options struct {
 	OwnerID string
 	// Connect returns the connection to a member, if there is one.
 	Connect func(name string) (Connection, bool)
+	// Pods are the pods of all members, which the sets follow, and PodsChanged gets a signal when they changed; Settings say how sets are made.
+	Pods        *identity.Index
+	PodsChanged <-chan struct{}
+	Settings    compile.Settings
+	// Unsynced tells whether a member has not been listed in full, at this moment: it may have become so since the intents were made. Nil if none ever is.
+	Unsynced func(member string) bool
 	// Settle is how long Calico is given to take a phase in.
 	Settle time.Duration
 	// Barrier is how long a phase waits for other members.
@@ -72,6 +81,7 @@ type Manager struct {
 	group   sync.WaitGroup
 	subs    []chan struct{}
 	engaged map[string]*engagement // members whose objects are watched
+	pods    *podSets               // nil if no sets follow pods
 }
 
 // NewManager returns a manager without members.
@@ -87,9 +97,13 @@ func NewManager(opts Options) *Manager {
 	if opts.Observer == nil {
 		opts.Observer = unobserved{}
 	}
-	return &Manager{
+	out := &Manager{
 		opts: opts, barrier: newBarrier(opts.Barrier), workers: map[string]*worker{}, ending: map[string]<-chan struct{}{}, engaged: map[string]*engagement{},
 	}
+	if opts.Pods != nil {
+		out.pods = &podSets{index: opts.Pods, settings: opts.Settings, log: opts.Log, made: map[source]map[string]*wanted{}}
+	}
+	return out
 }
 
 // Start runs the workers until the context ends, and returns when the last one has finished its API call.
@@ -101,6 +115,9 @@ func (m *Manager) Start(ctx context.Context) error {
 	}
 	for _, e := range m.engaged {
 		m.watch(e)
+	}
+	if m.pods != nil {
+		m.group.Go(func() { m.followPods(ctx) })
 	}
 	m.mu.Unlock()
 	<-ctx.Done()
@@ -131,8 +148,9 @@ func (m *Manager) SetIntents(intents map[string]Intent) {
 		w.uid = in.UID
 		m.markChanged(w, in)
 	}
+	m.usePods(ready)
 	for name, in := range ready {
-		m.workers[name].setIntent(in)
+		m.hand(m.workers[name], in)
 	}
 }
 
@@ -144,7 +162,18 @@ func (m *Manager) SetIntent(name string, in Intent) {
 	w := m.worker(name)
 	w.uid = in.UID
 	m.markChanged(w, p)
-	w.setIntent(p)
+	m.usePods(map[string]*prepared{name: p})
+	m.hand(w, p)
+}
+
+// hand gives a worker its intent; the lock is held.
+func (m *Manager) hand(w *worker, in *prepared) {
+	var sets map[compile.Key]*wanted
+	var uses map[source]bool
+	if m.pods != nil {
+		sets, uses = m.pods.of(in)
+	}
+	w.setIntent(in, sets, uses)
 }
 
 // markChanged puts a member at the start of each network whose policies change there, for the others to wait for it.

@@ -49,7 +49,11 @@ const (
 
 // sourceUnsynced tells whether an object holds addresses of a member that has not been listed in full.
 func (p *prepared) sourceUnsynced(u *unstructured.Unstructured) bool {
-	return u.GetKind() == apply.KindSet && slices.Contains(p.Unsynced, u.GetLabels()[mcnv1alpha1.SourceClusterLabel])
+	source := u.GetLabels()[mcnv1alpha1.SourceClusterLabel]
+	if u.GetKind() != apply.KindSet || source == "" {
+		return false
+	}
+	return slices.Contains(p.Unsynced, source) || (p.unsynced != nil && p.unsynced(source))
 }
 
 // next returns the lowest phase in which something is to be done, and what.

@@ -32,8 +32,10 @@ type worker struct {
 	stop    context.CancelFunc // set by the manager when the worker runs
 	wakeups chan struct{}      // holds a token when there is something to look at
 	events  chan struct{}      // holds a token when a watch saw something
-	seat    *seat              // at the barrier
-	done    chan struct{}      // closed when run has returned
+	// setsChanged holds a token when sets changed that follow pods.
+	setsChanged chan struct{}
+	seat        *seat         // at the barrier
+	done        chan struct{} // closed when run has returned
 
 	mu       sync.Mutex
 	intent   *prepared // nil before the first one
@@ -45,6 +47,10 @@ type worker struct {
 	cleanErr error
 	cleaned  bool
 	state    Status
+	// sets are those that follow pods, uses says of which groups, and pending which of them changed and were not written since.
+	sets    map[compile.Key]*wanted
+	uses    map[source]bool
+	pending map[compile.Key]setChange
 	// seenObjects is what watches saw since the last pass.
 	seenObjects sightings
 
@@ -100,7 +106,8 @@ type progress struct {
 func newWorker(m *Manager, name string) *worker {
 	return &worker{
 		name: name, m: m, seat: &seat{member: name}, done: make(chan struct{}), log: m.opts.Log.WithValues("cluster", name), wakeups: make(chan struct{}, 1), events: make(chan struct{}, 1),
-		progress: map[string]*progress{}, stale: map[string]bool{},
+		setsChanged: make(chan struct{}, 1),
+		progress:    map[string]*progress{}, stale: map[string]bool{},
 		listed: map[string]string{}, askedAt: map[string]time.Time{}, taken: map[compile.Key]string{}, managers: map[compile.Key][]string{},
 		writes:      flowcontrol.NewTokenBucketRateLimiter(m.opts.WriteRate, m.opts.WriteBurst),
 		contentions: map[compile.Key]*contention{}, notKept: map[compile.Key]unkept{}, unserved: map[string]bool{}, unlisted: map[string]error{},
@@ -123,9 +130,10 @@ func (w *worker) kick() {
 }
 
 // setIntent replaces the intent. One that is equal is not looked at again: it comes with every pass of the reconciler, and must not cut waiting short.
-func (w *worker) setIntent(p *prepared) {
+func (w *worker) setIntent(p *prepared, sets map[compile.Key]*wanted, uses map[source]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.sets, w.uses = sets, uses
 	if w.intent != nil && w.intent.whole == p.whole {
 		return
 	}
@@ -186,6 +194,10 @@ func (w *worker) run(ctx context.Context) {
 				continue
 			}
 		case <-w.wakeups:
+		case <-w.setsChanged:
+			if w.quick(ctx) {
+				continue
+			}
 		case <-timer.C:
 		}
 		began := time.Now()
@@ -251,7 +263,7 @@ func (w *worker) take() bool {
 	w.recall()
 	w.lookAt = time.Now().Add(min(w.judge(), w.m.opts.Resync))
 	w.seen = w.version
-	w.current = w.intent
+	w.current, w.pending = w.intent.withSets(w.sets, w.m.opts.Unsynced), nil
 	return w.clean || (w.intent != nil && !w.intent.Frozen)
 }
 

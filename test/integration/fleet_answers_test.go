@@ -195,8 +195,7 @@ func answersThatAreOdd(t *testing.T) {
 		b.Eventually(faults(resource), patience).Should(gomega.BeNumerically(">", 0), resource)
 	}
 	b.Eventually(func() []string {
-		m, _ := b.fleet.Member("spoilt")
-		for _, p := range m.Pods {
+		for _, p := range b.fleet.Pods().List("spoilt") {
 			if p.Name == "answers" {
 				return []string{p.Labels["app"]}
 			}
@@ -223,8 +222,7 @@ func answersThatAreOdd(t *testing.T) {
 	b.Eventually(func() int { return b.proxy.Watching(proxy.Watches("pods")) }, patience).Should(gomega.BeNumerically(">", 0))
 	b.proxy.Expire(proxy.Watches("pods"))
 	b.Eventually(func() map[string]string {
-		m, _ := b.fleet.Member("spoilt")
-		for _, p := range m.Pods {
+		for _, p := range b.fleet.Pods().List("spoilt") {
 			if p.Name == "answers" {
 				return p.Labels
 			}

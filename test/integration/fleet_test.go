@@ -172,9 +172,9 @@ func createPod(t *testing.T, c client.Client, name, ip string) *corev1.Pod {
 	return pod
 }
 
-func podNames(m snapshot.Member) []string {
+func podNames(pods []snapshot.Pod) []string {
 	out := []string{}
-	for _, p := range m.Pods {
+	for _, p := range pods {
 		out = append(out, p.Name)
 	}
 	return out
@@ -189,8 +189,7 @@ func stateReason(f *fleet.Fleet, name string) func() mcnv1alpha1.Reason {
 
 func seenPods(f *fleet.Fleet, name string) func() []string {
 	return func() []string {
-		m, _ := f.Member(name)
-		return podNames(m)
+		return podNames(f.Pods().List(name))
 	}
 }
 

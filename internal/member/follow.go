@@ -1,0 +1,218 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"multicloud.network/operator/internal/apply"
+	"multicloud.network/operator/internal/compile"
+)
+
+// errLater leaves a set to a whole pass, which knows what to do about failures.
+var errLater = errors.New("left to a whole pass")
+
+// follow takes in what changed of the sets that this member uses.
+func (w *worker) follow(changes []setChange) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range changes {
+		if !w.uses[c.source] {
+			continue
+		}
+		if c.now == nil {
+			delete(w.sets, c.key)
+		} else {
+			w.sets[c.key] = c.now
+		}
+		if before, is := w.pending[c.key]; is && before.rank < c.rank {
+			c.rank = before.rank
+		}
+		if w.pending == nil {
+			w.pending = map[compile.Key]setChange{}
+		}
+		w.pending[c.key] = c
+	}
+	if len(w.pending) > 0 {
+		select {
+		case w.setsChanged <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// lastIntent returns the newest intent; nil before there was one.
+func (w *worker) lastIntent() *prepared {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.intent
+}
+
+// hasPending tells whether sets changed that were not written yet.
+func (w *worker) hasPending() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.pending) > 0
+}
+
+// quick writes the sets that changed and does nothing else; false if a whole pass is needed. The cost of a change does not depend on what else the member holds.
+func (w *worker) quick(ctx context.Context) bool {
+	conn, ok := w.m.opts.Connect(w.name)
+	if !ok || conn.ID != w.conn.ID || w.live == nil || len(w.stale) > 0 || w.rereadWait() > 0 || w.outdated() || w.isCleaning() || w.current == nil {
+		return false
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if conn.Context != nil {
+		defer context.AfterFunc(conn.Context, cancel)()
+	}
+	w.written, w.proof.err = map[compile.Key]bool{}, nil
+	return w.writePending(ctx, apply.New(conn.Client, w.m.opts.OwnerID)) == nil
+}
+
+// writePending writes the sets that changed: removals, then additions, then what relabelled pods left. It stops at the first failure, because an addition
+// may have to wait for a removal; the rest is found by a whole pass.
+func (w *worker) writePending(ctx context.Context, cluster *apply.Cluster) error {
+	w.mu.Lock()
+	pending := w.pending
+	w.pending = nil
+	w.mu.Unlock()
+	if w.current.Frozen || w.current.Unread || w.notOurs != nil || isTaken(w.sharedErr) {
+		return errLater
+	}
+	var steps []setChange
+	for _, c := range pending {
+		w.current.replaceSet(c.key, c.now)
+		if c.early != nil {
+			first := c
+			first.now = c.early
+			steps = append(steps, first)
+			c.rank = rankAdd
+		}
+		steps = append(steps, c)
+	}
+	slices.SortFunc(steps, func(a, b setChange) int {
+		if a.rank != b.rank {
+			return int(a.rank) - int(b.rank)
+		}
+		return compareNames(a.key, b.key)
+	})
+	for _, c := range steps {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := w.writeSet(ctx, cluster, c.key, c.now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func compareNames(a, b compile.Key) int {
+	switch {
+	case a.Name < b.Name:
+		return -1
+	case a.Name > b.Name:
+		return 1
+	}
+	return 0
+}
+
+// writeSet writes one set, or removes it where want is nil. What the server answers counts as read back.
+func (w *worker) writeSet(ctx context.Context, cluster *apply.Cluster, key compile.Key, want *wanted) error {
+	live := w.live[key]
+	object := live
+	if want != nil {
+		object = want.object
+	}
+	if object == nil {
+		return nil
+	}
+	network := apply.Network(object)
+	n := w.current.networks[network]
+	switch {
+	case n == nil || n.Remove:
+		return nil
+	case n.err != nil || w.progressOf(network).failures > 0:
+		return errLater
+	case live != nil && w.current.sourceUnsynced(object):
+		return nil
+	case live != nil && want != nil && apply.Equal(live, want.object):
+		return nil
+	}
+	stale := w.stale[key.Kind]
+	do := action{phase: phaseBase, want: want}
+	if want == nil {
+		do = action{phase: phaseDropBase, drop: live}
+	}
+	if _, err := w.call(ctx, cluster, do); err != nil {
+		return err
+	}
+	if want != nil && !apply.Equal(w.live[key], want.object) {
+		return errLater
+	}
+	delete(w.written, key)
+	if !stale {
+		delete(w.stale, key.Kind)
+	}
+	return nil
+}
+
+// renew brings an action of a pass up to date with the sets that changed since it was planned; false if it is not needed any more.
+func (w *worker) renew(a action) (action, bool) {
+	if a.key().Kind != apply.KindSet {
+		return a, true
+	}
+	object := a.drop
+	if a.want != nil {
+		object = a.want.object
+	}
+	n := w.current.networks[apply.Network(object)]
+	if n == nil || n.Remove {
+		return a, true
+	}
+	now := n.wants[a.key()]
+	if a.want == nil {
+		return a, now == nil
+	}
+	a.want = now
+	return a, now != nil
+}
+
+// withSets is the intent with the sets that follow pods. Its plans are its own, so that replaceSet can change them.
+func (p *prepared) withSets(sets map[compile.Key]*wanted, unsynced func(string) bool) *prepared {
+	if p == nil {
+		return nil
+	}
+	out := *p
+	out.unsynced = unsynced
+	out.networks = make(map[string]*networkPlan, len(p.networks))
+	for name, n := range p.networks {
+		if len(n.Groups) > 0 && !n.Remove {
+			own := *n
+			own.wants = maps.Clone(n.wants)
+			n = &own
+		}
+		out.networks[name] = n
+	}
+	for key, set := range sets {
+		out.replaceSet(key, set)
+	}
+	return &out
+}
+
+// replaceSet changes what is wanted of a set that follows pods.
+func (p *prepared) replaceSet(key compile.Key, set *wanted) {
+	for name, n := range p.networks {
+		if len(n.Groups) == 0 || n.Remove || n.wants == nil {
+			continue
+		}
+		switch {
+		case set == nil:
+			delete(n.wants, key)
+		case apply.Network(set.object) == name:
+			n.wants[key] = set
+		}
+	}
+}
