@@ -3,6 +3,6 @@
 // It never touches an object that does not carry our owner label with our owner ID, and it sends nothing when the live object already
 // says what is wanted: Calico's API raises resourceVersion even on equal content, so server-side apply alone would not be quiet.
 //
-// The trade-off: only the fields that we send are compared. A field that somebody adds beside ours stays, because server-side apply cannot
-// remove what another manager owns; a field of ours that somebody changes is put back.
+// The trade-off: a field that we do not send counts only if it says what a policy or a set matches or does. Such a field, which somebody else added, is removed,
+// as a field of ours that somebody changes is put back. Others stay: a server may have filled them in, and would again.
 package apply

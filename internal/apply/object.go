@@ -73,12 +73,14 @@ func Intended(obj runtime.Object) (*unstructured.Unstructured, error) {
 	return out, nil
 }
 
-// Equal tells whether a live object says all that is wanted: each field of the spec, each label and annotation. What the server added by
-// defaulting does not count.
+// Equal tells whether a live object says all that is wanted, each field of the spec, each label and annotation, and nothing more that changes what it matches or
+// does. What the server added by defaulting does not count.
 func Equal(live, want *unstructured.Unstructured) bool {
-	return coversStrings(live.GetLabels(), want.GetLabels()) &&
-		coversStrings(live.GetAnnotations(), want.GetAnnotations()) &&
-		covers(withoutEmpties(live.Object["spec"]), withoutEmpties(want.Object["spec"]))
+	if !coversStrings(live.GetLabels(), want.GetLabels()) || !coversStrings(live.GetAnnotations(), want.GetAnnotations()) {
+		return false
+	}
+	is, wanted := withoutEmpties(live.Object["spec"]), withoutEmpties(want.Object["spec"])
+	return covers(is, wanted) && surplus(want.GetKind(), is, wanted) == ""
 }
 
 // Owner returns the owner ID that an object carries.
@@ -114,7 +116,7 @@ func timeOf(e metav1.ManagedFieldsEntry) time.Time {
 	return e.Time.Time
 }
 
-// Difference names the first field, in the order of names, in which a live object does not say what is wanted; empty when it says all.
+// Difference names the first field, in the order of names, in which a live object does not say what is wanted, or says more; empty when they are Equal.
 func Difference(live, want *unstructured.Unstructured) string {
 	switch {
 	case !coversStrings(live.GetLabels(), want.GetLabels()):
@@ -122,7 +124,8 @@ func Difference(live, want *unstructured.Unstructured) string {
 	case !coversStrings(live.GetAnnotations(), want.GetAnnotations()):
 		return "metadata.annotations"
 	}
-	return difference("spec", withoutEmpties(live.Object["spec"]), withoutEmpties(want.Object["spec"]))
+	is, wanted := withoutEmpties(live.Object["spec"]), withoutEmpties(want.Object["spec"])
+	return cmp.Or(difference("spec", is, wanted), surplus(want.GetKind(), is, wanted))
 }
 
 func difference(path string, live, want any) string {

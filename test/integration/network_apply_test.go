@@ -209,6 +209,42 @@ func TestApplyReplacesAddressesAndPutsDriftBack(t *testing.T) {
 	})
 }
 
+// TestApplyTakesAwayWhatSomebodyAdded: a policy that somebody narrows by a field which we do not send does not do what was compiled.
+func TestApplyTakesAwayWhatSomebodyAdded(t *testing.T) {
+	for name, cl := range forms {
+		t.Run(name, func(t *testing.T) {
+			c := memberClient(t, cl, "added")
+			a := apply.New(c, owner)
+			objects := everyKind("added")
+			for _, r := range []compile.Resource{objects[0], objects[3]} {
+				if _, _, err := a.Apply(t.Context(), intended(t, r)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := intended(t, objects[3])
+			for _, theirs := range []string{
+				`{"spec":{"serviceAccountSelector":"!all()"}}`,
+				`{"spec":{"egress":[{"action":"Allow"}]}}`,
+				`{"spec":{"ingress":[{"action":"Pass","protocol":"SCTP","source":{"selector":"app == 'x'","namespaceSelector":"global()"}}]}}`,
+			} {
+				live := &unstructured.Unstructured{}
+				live.SetGroupVersionKind(want.GroupVersionKind())
+				live.SetName(want.GetName())
+				if err := c.Patch(t.Context(), live, client.RawPatch(types.MergePatchType, []byte(theirs)), client.FieldOwner("somebody")); err != nil {
+					t.Fatal(err)
+				}
+				if outcome, now, err := a.Apply(t.Context(), want); err != nil || outcome != apply.Updated || !apply.Equal(now, want) {
+					t.Fatalf("apply over %s: %q, %v; want Updated, and nothing of it left in %v", theirs, outcome, err, now)
+				}
+				if outcome, _, err := a.Apply(t.Context(), want); err != nil || outcome != apply.Unchanged {
+					t.Errorf("second apply over %s: %q, %v; want Unchanged", theirs, outcome, err)
+				}
+			}
+			removeAll(t, a)
+		})
+	}
+}
+
 func TestForeignObjectIsNeverTouched(t *testing.T) {
 	eachForm(t, func(t *testing.T, c client.Client) {
 		a := apply.New(c, owner)
