@@ -46,11 +46,16 @@ type contention struct {
 	managers []string    // of those who changed it
 	// nextTry is when the object may be looked at and written again; zero as long as it is not contended.
 	nextTry time.Time
+	// lookAt is when it is looked at again. It lies ahead of nextTry where the object's turn has come and it could not be written, because updates are Held or writes fail.
+	lookAt time.Time
 	// disturbed says that somebody changed it since it was last written.
 	disturbed bool
 }
 
 func (c *contention) contended() bool { return c != nil && !c.nextTry.IsZero() }
+
+// leave leaves the object alone until then.
+func (c *contention) leave(until time.Time) { c.nextTry, c.lookAt = until, until }
 
 // flip counts a correction, and makes the object contended if it was not the first of late.
 func (w *worker) flip(key compile.Key, managers []string) {
@@ -72,7 +77,7 @@ func (w *worker) flip(key compile.Key, managers []string) {
 		w.log.Info("somebody else keeps changing an object of ours; it is put back only now and then", "kind", key.Kind, "name", key.Name, "managers", c.managers)
 	}
 	if c.contended() || len(c.flips) >= fewFlips {
-		c.nextTry = now.Add(w.m.opts.Truce)
+		c.leave(now.Add(w.m.opts.Truce))
 	}
 }
 
@@ -108,18 +113,19 @@ func (w *worker) recall() {
 			}
 			continue
 		}
-		if !time.Now().Before(c.nextTry) {
+		if now := time.Now(); !now.Before(c.lookAt) {
 			w.markStale(key.Kind)
+			c.lookAt = now.Add(w.m.opts.Truce)
 		}
 	}
 }
 
-// recallIn returns when the time of the next contended object comes.
+// recallIn returns when the next contended object is to be looked at.
 func (w *worker) recallIn() time.Duration {
 	next := forever
 	for _, c := range w.contentions {
 		if c.contended() {
-			next = min(next, time.Until(c.nextTry))
+			next = min(next, time.Until(c.lookAt))
 		}
 	}
 	return next
@@ -132,7 +138,8 @@ func (w *worker) reconcile(intent *prepared) {
 			continue
 		}
 		if c.disturbed {
-			c.disturbed, c.nextTry = false, time.Now().Add(w.m.opts.Truce)
+			c.disturbed = false
+			c.leave(time.Now().Add(w.m.opts.Truce))
 			continue
 		}
 		w.log.Info("an object of ours is left alone again", "kind", key.Kind, "name", key.Name)
