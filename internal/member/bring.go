@@ -297,7 +297,7 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 	if err := w.mayTouch(key); err != nil {
 		return false, err
 	}
-	if err := w.unlisted[key.Kind]; err != nil {
+	if err := w.mayDo(a); err != nil {
 		return false, err
 	}
 	if w.unserved[key.Kind] {

@@ -90,6 +90,16 @@ func (w *worker) noteForbidden(kinds []string, forbidden map[string]error) {
 	}
 }
 
+// mayDo returns an error if too little is known of what stands there for an action. A set outlives the policies that may need it: as long as those may not be
+// listed they may stand, and a denial whose permit has lost its set cuts what was open.
+func (w *worker) mayDo(a action) error {
+	kind := a.key().Kind
+	if err := w.unlisted[kind]; err != nil || a.drop == nil || kind != apply.KindSet {
+		return err
+	}
+	return w.unlisted[apply.KindPolicy]
+}
+
 // relistIn returns when to try the kinds again that may not be listed.
 func (w *worker) relistIn() time.Duration {
 	if len(w.unlisted) == 0 {
