@@ -291,8 +291,6 @@ func isTaken(err error) bool {
 
 // call makes one call and keeps what is known to be there in step with it.
 func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wrote bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, w.m.opts.CallTimeout)
-	defer cancel()
 	key := a.key()
 	if err := w.mayTouch(key); err != nil {
 		return false, err
@@ -304,8 +302,10 @@ func (w *worker) call(ctx context.Context, cluster *apply.Cluster, a action) (wr
 		return false, fmt.Errorf("%s %q: %w", key.Kind, key.Name, apply.ErrKindNotServed)
 	}
 	if err := w.writes.Wait(ctx); err != nil {
-		return false, errOutdated // the connection ended, or the whole time of the call was spent on waiting for our own limit
+		return false, errOutdated // the connection ended
 	}
+	ctx, cancel := context.WithTimeout(ctx, w.m.opts.CallTimeout)
+	defer cancel()
 	if a.drop != nil {
 		err := cluster.Delete(ctx, a.drop)
 		w.limits.note(err)

@@ -85,3 +85,19 @@ func TestAServerThatAsksForTimeGetsIt(t *testing.T) {
 		}
 	})
 }
+
+// TestALowRateOfWritesIsWaitedFor: a rate at which one write takes longer to come than a call may last would otherwise make the worker spin.
+func TestALowRateOfWritesIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorker(NewManager(Options{WriteRate: 1.0 / 60, WriteBurst: 1}), "one")
+		object := versioned("a", "10", "h")
+		w.live = there(object)
+		w.notKept[apply.KeyOf(object)] = unkept{version: "10", retryAt: time.Now().Add(time.Hour)}
+		for range 2 {
+			// What the server did not keep is not sent again: the waiting alone is seen.
+			if _, err := w.call(t.Context(), nil, action{want: wants(object)[apply.KeyOf(object)]}); !errors.Is(err, errNotKept) {
+				t.Fatalf("the call ends with %v, want %v after waiting", err, errNotKept)
+			}
+		}
+	})
+}
