@@ -61,6 +61,9 @@ type Options struct {
 	BreakFor   time.Duration
 	// CallTimeout bounds one API call; default 15 seconds.
 	CallTimeout time.Duration
+	// Proof is for how long it is believed that the cluster which answers is the right one, once it was asked; default a second. What is created within that
+	// time of a moment at which another cluster took its address may go to that one. What is changed or deleted may not: that is sent for an object of one UID.
+	Proof time.Duration
 	// Retry is the first delay after a failure, doubled each time up to a minute; default half a second.
 	Retry time.Duration
 	// Log is where workers log.
@@ -93,6 +96,7 @@ func NewManager(opts Options) *Manager {
 	opts.BreakAfter = cmp.Or(opts.BreakAfter, 8)
 	opts.BreakFor = cmp.Or(opts.BreakFor, 2*time.Minute)
 	opts.CallTimeout = cmp.Or(opts.CallTimeout, 15*time.Second)
+	opts.Proof = cmp.Or(opts.Proof, time.Second)
 	opts.Retry = cmp.Or(opts.Retry, 500*time.Millisecond)
 	if opts.Observer == nil {
 		opts.Observer = unobserved{}

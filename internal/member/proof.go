@@ -11,10 +11,6 @@ import (
 	"multicloud.network/operator/internal/apply"
 )
 
-// proofHolds is for how long it is believed that the cluster which answers is the right one, once it was asked. What is created within that time of a
-// moment at which another cluster took its address may go to that one. What is changed or deleted may not: that is sent for an object of one UID.
-const proofHolds = time.Second
-
 // errNotListed says why nothing is done about a kind.
 var errNotListed = errors.New("as long as it is not known what is there of this kind, nothing of it is written or removed")
 
@@ -42,7 +38,7 @@ func (w *worker) prove(ctx context.Context, within time.Duration) error {
 
 // list lists our objects. The answer counts only if the cluster is the right one before and after it: what another cluster lacks would seem to be deleted.
 func (w *worker) list(ctx context.Context, cluster *apply.Cluster, kinds []string) (apply.Listing, error) {
-	if err := w.prove(ctx, proofHolds); err != nil {
+	if err := w.prove(ctx, w.m.opts.Proof); err != nil {
 		return apply.Listing{}, err
 	}
 	listing, err := cluster.List(ctx, kinds...)
@@ -60,7 +56,7 @@ func (w *worker) apply(ctx context.Context, cluster *apply.Cluster, want *unstru
 			return outcome, now, err
 		}
 	}
-	if err := w.prove(ctx, proofHolds); err != nil {
+	if err := w.prove(ctx, w.m.opts.Proof); err != nil {
 		return "", nil, err
 	}
 	return cluster.Apply(ctx, want)

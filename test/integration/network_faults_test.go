@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	calicov3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,7 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
+	"multicloud.network/operator/controllers"
 	"multicloud.network/operator/test/cluster"
+	"multicloud.network/operator/test/operator"
 )
 
 // change edits a network's spec.
@@ -254,7 +257,8 @@ func checkOrphanedItsObjectsStay(t *testing.T, f *fleetOfTest) {
 func TestAClusterOutOfReachIsToldAndHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, map[string]cluster.Calico{"aws": cluster.Native, "gcp": cluster.Native})
-	f.startOperator()
+	// Long enough for a busy machine to tell, meanwhile, whom a network waits for.
+	operator.Run(t, f.cfg, operator.Options{Options: controllers.Options{Barrier: 20 * time.Second}})
 	f.create(f.hub, flatNetwork("net", nil))
 	f.waitCondition("net", mcnv1alpha1.ConditionReady, metav1.ConditionTrue, mcnv1alpha1.ReasonReady)
 	if err := f.members["gcp"].StopAPIServer(); err != nil {
