@@ -55,7 +55,7 @@ func up(ctx context.Context, dir string, keep bool) error {
 	}
 	d := &demo{shell: &shell{out: os.Stdout}, dir: dir, keep: keep}
 	for _, step := range []func(context.Context) error{
-		d.startClusters, d.fillMembers, d.installHub, d.startOperator, d.registerMembers, d.applyNetworks, d.showStatus, d.showMembers, d.unregisterMember,
+		d.startClusters, d.fillMembers, d.installHub, d.startOperator, d.registerMembers, d.applyNetworks, d.showStatus, d.showMembers, d.followPod, d.unregisterMember,
 	} {
 		if err = step(ctx); err != nil {
 			break

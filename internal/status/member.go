@@ -148,14 +148,14 @@ func (f *MemberFacts) sourcePreserved() metav1.Condition {
 	switch {
 	case f.SourceNAT != mcnv1alpha1.SourceNATPreserve:
 		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonUnmanaged,
-			"spec.podNetwork.sourceNAT is Unmanaged, so whether pods keep their address toward the other members is not known here")
+			"spec.podNetwork.sourceNAT is Unmanaged, so whether pods keep their address toward the other members is not known here"+f.unmanagedAdvice())
 	case f.Role == mcnv1alpha1.RoleSource:
 		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonRoleSource, "nothing is written to a member with role Source, pools neither")
 	case f.Calico.CNI == "":
 		return memberCondition(kind, metav1.ConditionUnknown, mcnv1alpha1.ReasonPending, "the cluster's CNI plugin is not known yet")
 	case f.Calico.CNI != mcnv1alpha1.CNICalico:
 		return memberCondition(kind, metav1.ConditionFalse, mcnv1alpha1.ReasonCNINotCalico,
-			"source NAT is in the hands of the CNI plugin "+f.Calico.CNI+"; exempt the other members' pod CIDRs there")
+			"source NAT is in the hands of the CNI plugin "+f.Calico.CNI+", and pools change nothing: "+sourceNATSetting(f.Calico.CNI))
 	case f.poolOverlap() != "":
 		return memberCondition(kind, metav1.ConditionFalse, mcnv1alpha1.ReasonPoolOverlap, f.poolOverlap())
 	case f.OwnPools == 0:
