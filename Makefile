@@ -12,6 +12,8 @@ KEEP ?=
 CHECKS ?= 1000
 # How long the random history is that the index of pods follows; the race detector's run has a shorter one.
 OPERATIONS ?= 1000000
+# How many random networks packets are sent through, at least.
+NETWORKS ?= 200
 # How long fuzz looks for trouble in each fuzz target.
 FUZZTIME ?= 30s
 
@@ -48,6 +50,9 @@ test-unit: require-cc tools-cluster ## pure packages, controllers, tool modules,
 # Tests on control planes wait more than they compute, so that many run at once. The faults take longest and begin first.
 LIVE := go test -race -shuffle=on -p 3 -parallel 6 -timeout 40m
 
+# One story on one range, so that -v shows how far it is.
+PACKETS := go test -count=1 -v -timeout 60m ./test/dataplane
+
 test-live: require-cc tools ## all tests on real control planes, at once: those of the next three targets
 	$(SAY) 'tests on real control planes with the real Calico API, about 10 minutes; each package reports when it is done'
 	@$(LIVE) ./test/faults ./test/integration $$(go list ./test/... | grep -vE '/test/(faults|integration)$$|/test/dataplane')
@@ -64,9 +69,19 @@ test-faults: require-cc tools-cluster ## a fleet that is broken in every way of 
 	$(SAY) 'faults: members and hub killed, frozen, emptied and lied about'
 	@$(LIVE) ./test/faults/...
 
-test-dataplane: tools-cluster ## every flow between the pods of three clusters, through real Felix; as root (DATAPLANE=nftables for the other dataplane)
-	$(SAY) 'packets through real Felix: clusters, nodes and pods in network namespaces'
-	@go test -count=1 -v -timeout 40m ./test/dataplane
+test-dataplane: tools-cluster ## every flow between the pods of three clusters, through real Felix; as root (DATAPLANE=nftables, NETWORKS=200)
+	$(SAY) 'packets through real Felix: clusters, nodes and pods in network namespaces, $(NETWORKS) random networks'
+	@go test -count=1 -v ./test/dataplane/lab
+	@$(PACKETS) -networks $(NETWORKS)
+
+mutants: tools-cluster ## the operator with deliberate faults, each of which packets must catch; as root
+	$(SAY) 'deliberate faults, each caught by packets'
+	@$(PACKETS) -run TestMutants -mutants
+
+dataplane-doc: tools-cluster ## docs/verification.md, with what these runs see; as root
+	@DATAPLANE=iptables $(PACKETS) -update-docs -networks $(NETWORKS)
+	@DATAPLANE=nftables $(PACKETS) -update-docs -networks $(NETWORKS)
+	@$(PACKETS) -run TestMutants -mutants -update-docs
 
 faults-doc: tools-cluster ## docs/faults.md, with the times that this run measures
 	@go test -timeout 20m -run 'TestFaults' ./test/faults -update-docs
@@ -148,5 +163,5 @@ require-cc:
 	  echo 'the race detector needs a C compiler, and there is none: install gcc (Debian: apt-get install gcc libc6-dev)' >&2; exit 1; \
 	fi
 
-.PHONY: help demo demo-stop test test-unit test-live test-crd test-integration test-faults test-dataplane faults-doc fuzz lint verify generate manifests build plugin docker-build tools clean \
+.PHONY: help demo demo-stop test test-unit test-live test-crd test-integration test-faults test-dataplane mutants dataplane-doc faults-doc fuzz lint verify generate manifests build plugin docker-build tools clean \
   build-demo tools-cluster require-cc

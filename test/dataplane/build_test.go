@@ -38,6 +38,12 @@ func override(s *mcnv1alpha1.MultiCloudNetworkSpec) {
 }
 func exclusive(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.Membership = mcnv1alpha1.MembershipExclusive }
 
+func staged(labels map[string]string) func(*mcnv1alpha1.MultiCloudNetworkSpec) {
+	return func(s *mcnv1alpha1.MultiCloudNetworkSpec) {
+		s.StagedClusters = &metav1.LabelSelector{MatchLabels: labels}
+	}
+}
+
 func on(labels map[string]string) func(*mcnv1alpha1.MultiCloudNetworkSpec) {
 	return func(s *mcnv1alpha1.MultiCloudNetworkSpec) { s.Clusters.Selector.MatchLabels = labels }
 }

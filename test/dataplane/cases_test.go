@@ -133,10 +133,18 @@ var hostile = []one{
 	}, nil, []string{"a/shop/web -> a/shop/api TCP/80", "a/shop/web -> a/kube-system/coredns TCP/80"}},
 }
 
+// caseGroups are the cases of the table, by subject.
+var caseGroups = []struct {
+	name  string
+	cases []one
+}{
+	{"Flat", flatCases}, {"VLAN", vlanCases}, {"networks that share pods", overlapCases}, {"Calico", calicoCases}, {"what nothing may cut", hostile},
+}
+
 // testCases tries each case of the table.
 func (w *world) testCases(t *testing.T) {
-	for _, group := range [][]one{flatCases, vlanCases, overlapCases, calicoCases, hostile} {
-		for _, c := range group {
+	for _, group := range caseGroups {
+		for _, c := range group.cases {
 			t.Run(c.name, func(t *testing.T) {
 				w.set(t, c.networks...)
 				w.check(t, c)
@@ -145,6 +153,7 @@ func (w *world) testCases(t *testing.T) {
 		}
 	}
 	t.Run("local policies", w.testLocalPolicies)
+	w.testStates(t)
 	t.Run("deletion", func(t *testing.T) {
 		w.set(t)
 		w.compare(t, everything)

@@ -21,11 +21,29 @@ type tally struct {
 	matrices, cells, allowed, looks int
 	mismatches                      int
 	probing                         time.Duration
+	// of flows that were watched while networks changed
+	tries, violations int
+	effects           []string
+	// random says what random networks were tried.
+	random []string
 }
 
-func (c *tally) print(t *testing.T) {
-	t.Logf("dataplane %s: %d matrices, %d cells (%d allowed, %d denied), %d mismatches; %d looks, %.0f cells a second",
-		c.dataplane, c.matrices, c.cells, c.allowed, c.cells-c.allowed, c.mismatches, c.looks, float64(c.cells)/c.probing.Seconds())
+// String is the run's result, for people and for the document.
+func (c *tally) String() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "### Dataplane %s\n\n", c.dataplane)
+	fmt.Fprintf(&out, "- %d matrices, %d cells: %d should pass, %d should not; **%d mismatches**\n", c.matrices, c.cells, c.allowed, c.cells-c.allowed, c.mismatches)
+	for _, line := range c.random {
+		fmt.Fprintf(&out, "- %s\n", line)
+	}
+	if c.tries > 0 {
+		fmt.Fprintf(&out, "- while networks, pods, the operator and an API server came, changed and went: %d tries of flows that must always or never pass; **%d violations**\n",
+			c.tries, c.violations)
+	}
+	for _, line := range c.effects {
+		fmt.Fprintf(&out, "- time to effect, %s\n", line)
+	}
+	return out.String() + "\n"
 }
 
 // flows lists all flows between places of which one is a pod. DNS and API traffic is tried where it leads.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	calicov3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -40,9 +41,17 @@ var population = [][3]string{
 	{"shop", "web", "web"}, {"shop", "api", "api"}, {"shop", "db", "db"}, {"bank", "web", "web"}, {"bank", "api", "api"}, {"bank", "db", "db"}, {"tools", "job", ""},
 }
 
+// flags are what the operator is always started with, quick those with which it does not wait for Felix: the tests do.
+var (
+	flags = []string{"--namespace=" + access.Namespace, "--metrics-bind-address=0", "--health-probe-bind-address=0"}
+	quick = []string{"--settle=50ms", "--barrier=10s"}
+)
+
 // world is the range, the operator that rules it, and what the specification says of it now.
 type world struct {
 	*lab.Lab
+	t        *testing.T // of the whole story
+	program  string
 	operator *operator.Process
 	intent   intent.World
 	pods     []*lab.Pod
@@ -52,7 +61,7 @@ type world struct {
 	tally  tally
 }
 
-// start makes the range with its pods, registers the members and starts the operator. The settling times of its flags are short: Felix is waited for here.
+// start makes the range with its pods, registers the members and starts the operator.
 func start(t *testing.T) *world {
 	t.Helper()
 	plane, err := lab.ParseDataplane(*dataplane)
@@ -67,7 +76,7 @@ func start(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{Lab: l, intent: intent.World{Clusters: map[string]intent.Cluster{}, Local: map[string][]networkingv1.NetworkPolicy{}}}
+	w := &world{Lab: l, t: t, intent: intent.World{Clusters: map[string]intent.Cluster{}, Local: map[string][]networkingv1.NetworkPolicy{}}}
 	w.tally.dataplane = plane
 	access.InstallHub(t, l.Hub)
 	for _, s := range l.Sites {
@@ -81,8 +90,8 @@ func start(t *testing.T) *world {
 			API: netip.AddrPortFrom(s.API.Address, s.APIPort), DNS: netip.AddrPortFrom(s.DNS.Address, 53),
 		}
 	}
-	w.operator = operator.Start(t, operator.Build(t), l.Hub,
-		"--namespace="+access.Namespace, "--metrics-bind-address=0", "--health-probe-bind-address=0", "--settle=50ms", "--barrier=10s")
+	w.program = operator.Build(t)
+	w.operator = operator.Start(t, w.program, l.Hub, append(slices.Clone(flags), quick...)...)
 	for _, s := range l.Sites {
 		w.eventually(t, "member "+s.Name+" is ready", func() error {
 			var m mcnv1alpha1.MemberCluster
@@ -93,6 +102,13 @@ func start(t *testing.T) *world {
 		})
 	}
 	return w
+}
+
+// restart kills the operator and starts it with other flags.
+func (w *world) restart(t *testing.T, more ...string) {
+	t.Helper()
+	w.operator.Kill()
+	w.operator = operator.Start(w.t, w.program, w.Hub, append(slices.Clone(flags), more...)...)
 }
 
 // populate makes the pods of one cluster, on all its nodes by turns.
@@ -107,15 +123,20 @@ func (w *world) populate(t *testing.T, s *lab.Site) {
 	}
 	var specs []lab.PodSpec
 	for i, p := range population {
-		spec := lab.PodSpec{Node: i % len(s.Nodes), Namespace: p[0], Name: p[1], Labels: map[string]string{"app": p[0] + "-" + p[1]}}
-		if p[2] != "" {
-			spec.Labels["tier"] = p[2]
-		}
-		specs = append(specs, spec)
+		specs = append(specs, lab.PodSpec{Node: i % len(s.Nodes), Namespace: p[0], Name: p[1], Labels: labelsOf(p)})
 	}
 	pods, err := s.AddPods(t.Context(), specs...)
 	must(t, err)
 	w.pods = append(w.pods, pods...)
+}
+
+// labelsOf are the labels of one of the population.
+func labelsOf(p [3]string) map[string]string {
+	out := map[string]string{"app": p[0] + "-" + p[1]}
+	if p[2] != "" {
+		out["tier"] = p[2]
+	}
+	return out
 }
 
 // setNamespace gives a namespace labels, in the cluster and in what the specification is asked of.
@@ -210,15 +231,7 @@ func (w *world) waitFor(t *testing.T, networks ...*mcnv1alpha1.MultiCloudNetwork
 		if len(list.Items) != len(networks) {
 			return fmt.Errorf("there are %d, want %d", len(list.Items), len(networks))
 		}
-		for _, n := range list.Items {
-			if n.Status.ObservedGeneration != n.Generation {
-				return fmt.Errorf("%s: generation %d is observed, not %d", n.Name, n.Status.ObservedGeneration, n.Generation)
-			}
-			if err := isTrue(n.Status.Conditions, mcnv1alpha1.ConditionReady); err != nil {
-				return fmt.Errorf("%s: %w", n.Name, err)
-			}
-		}
-		return nil
+		return inForce(list)
 	})
 	w.intent.Networks = nil
 	for i := range list.Items {
@@ -230,6 +243,34 @@ func (w *world) waitFor(t *testing.T, networks ...*mcnv1alpha1.MultiCloudNetwork
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
+}
+
+// inForce returns nil if all networks are in force as they are specified.
+func inForce(list mcnv1alpha1.MultiCloudNetworkList) error {
+	for _, n := range list.Items {
+		if n.Status.ObservedGeneration != n.Generation {
+			return fmt.Errorf("%s: generation %d is observed, not %d", n.Name, n.Status.ObservedGeneration, n.Generation)
+		}
+		if err := isTrue(n.Status.Conditions, mcnv1alpha1.ConditionReady); err != nil {
+			return fmt.Errorf("%s: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+// inForceWithin waits for the networks, but not for ever, and tells whether they are in force.
+func (w *world) inForceWithin(t *testing.T, limit time.Duration) bool {
+	t.Helper()
+	ticker := time.NewTicker(25 * time.Millisecond)
+	defer ticker.Stop()
+	for began := time.Now(); time.Since(began) < limit; <-ticker.C {
+		var list mcnv1alpha1.MultiCloudNetworkList
+		must(t, w.HubAdmin.List(t.Context(), &list))
+		if inForce(list) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // local makes a NetworkPolicy the only one of its name in a cluster; the test's end removes it.
@@ -248,6 +289,25 @@ func (w *world) local(t *testing.T, cluster string, p networkingv1.NetworkPolicy
 
 func (w *world) site(name string) *lab.Site {
 	return w.Sites[slices.IndexFunc(w.Sites, func(s *lab.Site) bool { return s.Name == name })]
+}
+
+// pod finds a pod by cluster/namespace/name.
+func (w *world) pod(name string) *lab.Pod {
+	return w.pods[slices.IndexFunc(w.pods, func(p *lab.Pod) bool { return p.Name == name })]
+}
+
+// group returns the label of a group whose addresses a cluster holds.
+func (w *world) group(t *testing.T, s *lab.Site) string {
+	t.Helper()
+	var list calicov3.GlobalNetworkSetList
+	must(t, s.Admin.List(t.Context(), &list))
+	for _, set := range list.Items {
+		if group := set.Labels[mcnv1alpha1.GroupLabel]; group != "" {
+			return group
+		}
+	}
+	t.Fatalf("cluster %s has no set of a group", s.Name)
+	return ""
 }
 
 func isTrue(conditions []metav1.Condition, kind string) error {

@@ -162,7 +162,7 @@ func (w *World) means(n *mcnv1alpha1.MultiCloudNetwork, p mcnv1alpha1.Peer, at P
 	case p.Pods != nil:
 		return near && w.picks(n, p.Pods, at)
 	case p.Nodes != nil:
-		return near && at.isNode() && w.spans(n, at.Cluster)
+		return near && at.isNode() && w.Spans(n, at.Cluster)
 	case p.Segment == "":
 		return holds(at.Address, p.CIDRs, p.Except)
 	}

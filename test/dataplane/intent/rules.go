@@ -81,7 +81,7 @@ func (w *World) matchesEnd(n *mcnv1alpha1.MultiCloudNetwork, e *mcnv1alpha1.Enti
 	case e.Selector == "" && e.NamespaceSelector == "":
 		return true
 	}
-	return p.isPod() && w.spans(n, p.Cluster) && expression(e.NamespaceSelector, p.NamespaceLabels) && expression(e.Selector, p.Labels)
+	return p.isPod() && w.Spans(n, p.Cluster) && expression(e.NamespaceSelector, p.NamespaceLabels) && expression(e.Selector, p.Labels)
 }
 
 // expression evaluates a selector in Calico's language.

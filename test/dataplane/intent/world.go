@@ -84,19 +84,45 @@ func (w *World) Seen(from, to Place) Place {
 // joined says whether a network spans both clusters, and is enforced on the first.
 func (w *World) joined(a, b string) bool {
 	return slices.ContainsFunc(w.Networks, func(n *mcnv1alpha1.MultiCloudNetwork) bool {
-		return w.enforced(n, a) && w.spans(n, b)
+		return w.enforced(n, a) && w.Spans(n, b)
 	})
 }
 
-func (w *World) spans(n *mcnv1alpha1.MultiCloudNetwork, cluster string) bool {
+// Spans says whether a network selects a cluster.
+func (w *World) Spans(n *mcnv1alpha1.MultiCloudNetwork, cluster string) bool {
 	c, member := w.Clusters[cluster]
 	return member && selects(&n.Spec.Clusters.Selector, c.Labels)
+}
+
+// NetworksOf counts the networks of which a place is a pod.
+func (w *World) NetworksOf(p Place) int {
+	count := 0
+	for _, n := range w.Networks {
+		if slices.ContainsFunc(subjects(n), func(s *mcnv1alpha1.PodSelection) bool { return w.member(n, s, p) }) {
+			count++
+		}
+	}
+	return count
+}
+
+// subjects are a network's selections of its pods.
+func subjects(n *mcnv1alpha1.MultiCloudNetwork) []*mcnv1alpha1.PodSelection {
+	var out []*mcnv1alpha1.PodSelection
+	for _, s := range segments(n) {
+		out = append(out, s.Pods)
+	}
+	if n.Spec.Calico != nil {
+		for i := range n.Spec.Calico.Policies {
+			out = append(out, &n.Spec.Calico.Policies[i].Pods)
+		}
+	}
+	return out
 }
 
 // enforced says whether a network's policies have effect in a cluster.
 func (w *World) enforced(n *mcnv1alpha1.MultiCloudNetwork, cluster string) bool {
 	staged := n.Spec.StagedClusters != nil && selects(n.Spec.StagedClusters, w.Clusters[cluster].Labels)
-	return w.spans(n, cluster) && !staged
+	return w.Spans(n, cluster) && !staged
 }
 
 func selects(s *metav1.LabelSelector, set map[string]string) bool {
@@ -106,7 +132,7 @@ func selects(s *metav1.LabelSelector, set map[string]string) bool {
 
 // picks says whether a selection of the network means a place.
 func (w *World) picks(n *mcnv1alpha1.MultiCloudNetwork, s *mcnv1alpha1.PodSelection, p Place) bool {
-	return s != nil && p.isPod() && w.spans(n, p.Cluster) && selects(s.NamespaceSelector, p.NamespaceLabels) &&
+	return s != nil && p.isPod() && w.Spans(n, p.Cluster) && selects(s.NamespaceSelector, p.NamespaceLabels) &&
 		(s.PodSelector == nil || selects(s.PodSelector, p.Labels))
 }
 

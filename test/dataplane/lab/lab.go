@@ -22,6 +22,9 @@ import (
 // apiAddress is what package cluster has every API server advertise.
 var apiAddress = netip.MustParseAddr("192.0.2.10")
 
+// startFor bounds the start of a control plane, on a machine that is busy.
+const startFor = 8 * time.Minute
+
 // Options say what range to make.
 type Options struct {
 	// Nodes are the number of nodes of each member cluster; its length is the number of clusters, at most 26.
@@ -89,9 +92,9 @@ func (l *Lab) start(ctx context.Context, opts Options, paths tools.Paths) error 
 			return err
 		}
 	}
-	specs := []cluster.Options{{Name: "hub", Progress: opts.Progress}}
+	specs := []cluster.Options{{Name: "hub", Timeout: startFor, Progress: opts.Progress}}
 	for i := range opts.Nodes {
-		specs = append(specs, cluster.Options{Name: string(rune('a' + i)), Calico: cluster.Aggregated, Progress: opts.Progress})
+		specs = append(specs, cluster.Options{Name: string(rune('a' + i)), Calico: cluster.Aggregated, Timeout: startFor, Progress: opts.Progress})
 	}
 	if l.clusters, err = cluster.StartAll(ctx, specs...); err != nil {
 		return err

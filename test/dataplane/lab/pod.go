@@ -156,12 +156,19 @@ func (p *Pod) Relabel(ctx context.Context, labels map[string]string) error {
 	return nil
 }
 
-// Remove deletes the pod's object, as kubelet does at the end, and then its namespace.
+// Remove deletes the pod: its object, as kubelet does at the end, and then its namespace.
 func (p *Pod) Remove(ctx context.Context) error {
+	return errors.Join(p.Delete(ctx), p.Discard())
+}
+
+// Delete deletes the pod's object; its namespace still listens and sends.
+func (p *Pod) Delete(ctx context.Context) error {
 	object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Pod}}
-	if err := p.Site.Admin.Delete(ctx, object, client.GracePeriodSeconds(0)); err != nil {
-		return err
-	}
+	return p.Site.Admin.Delete(ctx, object, client.GracePeriodSeconds(0))
+}
+
+// Discard gives up the namespace of a pod whose object is deleted.
+func (p *Pod) Discard() error {
 	p.Site.mu.Lock()
 	delete(p.Site.pods, p.Namespace+"/"+p.Pod)
 	p.Site.mu.Unlock()

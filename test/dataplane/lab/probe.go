@@ -42,13 +42,16 @@ type Result struct {
 	Source netip.Addr
 	// Took is the time to the answer.
 	Took time.Duration
+	// Again says that the first packet had to be sent again; only Once tells.
+	Again bool
 }
 
 const (
 	// silence is how long a flow may be without an answer before it counts as denied: policies drop, they do not refuse.
 	silence = 250 * time.Millisecond
-	// factor keeps silence well above what answers take on a machine that is busy.
-	factor = 4
+	// factor keeps silence well above what answers take on a machine that is busy, up to longSilence.
+	factor      = 4
+	longSilence = 2 * time.Second
 	// atOnce is how many probes begin at once, and head how long one of them holds its place while it has no answer: what is dropped would hold up the
 	// others, and a burst of all would make each answer slow.
 	atOnce = 64
@@ -56,23 +59,22 @@ const (
 )
 
 // Probe tries all flows at once and returns what became of each. When answers take so long that silence might be mere slowness, the silent flows are
-// tried again with more patience.
+// tried again, once, with more patience.
 func Probe(flows []Flow) ([]Result, error) {
 	results := make([]Result, len(flows))
 	pending := make([]int, len(flows))
 	for i := range flows {
 		pending[i] = i
 	}
-	for patience := silence; ; patience *= factor {
-		if err := probeEach(flows, pending, patience, results); err != nil {
-			return nil, err
-		}
-		slowest := slices.MaxFunc(append(results, Result{}), func(a, b Result) int { return int(a.Took - b.Took) }).Took
-		if slowest*factor <= patience || patience > 10*time.Second {
-			return results, nil
-		}
-		pending = slices.DeleteFunc(pending, func(i int) bool { return results[i].Passed })
+	if err := probeEach(flows, pending, silence, results); err != nil {
+		return nil, err
 	}
+	slowest := slices.MaxFunc(append(results, Result{}), func(a, b Result) int { return int(a.Took - b.Took) }).Took
+	if slowest*factor <= silence {
+		return results, nil
+	}
+	pending = slices.DeleteFunc(pending, func(i int) bool { return results[i].Passed })
+	return results, probeEach(flows, pending, min(slowest*factor, longSilence), results)
 }
 
 func probeEach(flows []Flow, which []int, patience time.Duration, results []Result) error {
@@ -103,7 +105,13 @@ func probeEach(flows []Flow, which []int, patience time.Duration, results []Resu
 }
 
 // Try begins one connection and waits for the receiver's answer. An error says that the probe itself failed; a flow that is dropped is no error.
-func (f Flow) Try(patience time.Duration) (Result, error) {
+func (f Flow) Try(patience time.Duration) (Result, error) { return f.try(patience, again) }
+
+// Once is Try for who wants to know of every single packet that is lost: datagrams are sent once, and of a connection the kernel tells whether it had to
+// send its first packet again, as it does after a second.
+func (f Flow) Once(patience time.Duration) (Result, error) { return f.try(patience, patience) }
+
+func (f Flow) try(patience, again time.Duration) (Result, error) {
 	began := time.Now()
 	socket, err := f.open()
 	if err != nil {
@@ -115,11 +123,12 @@ func (f Flow) Try(patience time.Duration) (Result, error) {
 		return Result{}, err
 	}
 	var reply []byte
+	repeated := false
 	switch f.Protocol {
 	case TCP:
-		reply, err = f.connect(socket)
+		reply, repeated, err = f.connect(socket)
 	default:
-		reply, err = f.exchange(socket, deadline)
+		reply, err = f.exchange(socket, deadline, again)
 	}
 	switch {
 	case errors.Is(err, unix.ECONNREFUSED):
@@ -131,7 +140,7 @@ func (f Flow) Try(patience time.Duration) (Result, error) {
 		return Result{}, err
 	}
 	source, _ := parseAnswer(reply)
-	return Result{Passed: true, Source: source, Took: time.Since(began)}, nil
+	return Result{Passed: true, Source: source, Took: time.Since(began), Again: repeated}, nil
 }
 
 // open makes the flow's socket in the sender's namespace and begins to connect it.
@@ -177,11 +186,11 @@ func (f Flow) begin(fd int) error {
 	return err
 }
 
-// connect waits until a TCP connection stands and reads what its server says, if it is one of the lab's.
-func (f Flow) connect(socket *os.File) ([]byte, error) {
+// connect waits until a TCP connection stands and reads what its server says, if it is one of the lab's. It tells whether a packet was sent again.
+func (f Flow) connect(socket *os.File) (reply []byte, repeated bool, err error) {
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var state error
 	err = raw.Write(func(fd uintptr) bool {
@@ -195,27 +204,30 @@ func (f Flow) connect(socket *os.File) ([]byte, error) {
 		case peer != nil:
 			return false
 		}
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			repeated = info.Total_retrans > 0
+		}
 		return true
 	})
 	if err = errors.Join(err, state); err != nil || !slices.Contains(Ports, f.Port) {
-		return nil, err
+		return nil, repeated, err
 	}
-	reply := make([]byte, answerSize)
+	reply = make([]byte, answerSize)
 	for got := 0; got < answerSize; {
 		n, err := socket.Read(reply[got:])
 		if err != nil {
-			return nil, err
+			return nil, repeated, err
 		}
 		got += n
 	}
-	return reply, nil
+	return reply, repeated, nil
 }
 
 // again is how often a datagram is sent until there is an answer: one may be lost without any policy.
 const again = 60 * time.Millisecond
 
-// exchange sends a datagram, or an echo request, and waits for the answer.
-func (f Flow) exchange(socket *os.File, deadline time.Time) ([]byte, error) {
+// exchange sends a datagram, or an echo request, again and again until there is an answer.
+func (f Flow) exchange(socket *os.File, deadline time.Time, again time.Duration) ([]byte, error) {
 	message := []byte("probe")
 	if f.Protocol == ICMP {
 		message = []byte{8, 0, 0, 0, 0, 0, 0, 1} // echo request; the kernel fills in checksum and identifier

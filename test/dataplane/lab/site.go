@@ -46,6 +46,8 @@ type Node struct {
 	subnet netip.Prefix // its part of the site's PodCIDR
 	used   int          // addresses of it that were given out
 	felix  *felix
+	// program is the agent's.
+	program string
 }
 
 // addNode makes a node: its namespace, its object, its agent.
@@ -85,9 +87,19 @@ func (s *Site) addNode(ctx context.Context, felix string) error {
 	if err := forward(s.lab.ctx, n.space, netip.MustParseAddrPort(server), server); err != nil {
 		return err
 	}
-	n.felix, err = startFelix(n, felix, s.KubeconfigPath(), s.Dir, s.lab.dataplane)
+	n.program = felix
+	return n.StartFelix()
+}
+
+// StartFelix starts the node's agent.
+func (n *Node) StartFelix() error {
+	var err error
+	n.felix, err = startFelix(n, n.program, n.Site.KubeconfigPath(), n.Site.Dir, n.Site.lab.dataplane)
 	return err
 }
+
+// StopFelix ends the node's agent and leaves what it programmed in force.
+func (n *Node) StopFelix() error { return n.felix.stop() }
 
 // newSite fills a control plane with what Calico's installer writes, and starts its nodes.
 func (l *Lab) newSite(ctx context.Context, c *cluster.Cluster, index, nodes int, paths tools.Paths) (*Site, error) {

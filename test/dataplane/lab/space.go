@@ -19,13 +19,14 @@ type Space struct {
 	name  string
 	tid   int
 	work  chan func()
-	done  chan struct{}
+	quit  chan struct{} // closed by Close
+	done  chan struct{} // closed when the thread has ended
 	close sync.Once
 }
 
 // newSpace makes a namespace whose only interface is lo, up.
 func newSpace(name string) (*Space, error) {
-	s := &Space{name: name, work: make(chan func()), done: make(chan struct{})}
+	s := &Space{name: name, work: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	started := make(chan error)
 	go s.hold(started)
 	if err := <-started; err != nil {
@@ -47,21 +48,30 @@ func (s *Space) hold(started chan<- error) {
 	}
 	s.tid = unix.Gettid()
 	started <- nil
-	for f := range s.work {
-		f()
+	for {
+		select {
+		case f := <-s.work:
+			f()
+		case <-s.quit:
+			return
+		}
 	}
 }
 
 // Do calls f in the namespace: sockets that it opens and programs that it starts are there. Calls follow one another, so f must not wait for long.
 func (s *Space) Do(f func() error) error {
 	result := make(chan error, 1)
-	s.work <- func() { result <- f() }
-	return <-result
+	select {
+	case s.work <- func() { result <- f() }:
+		return <-result
+	case <-s.done:
+		return fmt.Errorf("network namespace %s: %w", s.name, os.ErrClosed)
+	}
 }
 
 // Close gives the namespace up. It vanishes when nothing runs or listens in it any more.
 func (s *Space) Close() error {
-	s.close.Do(func() { close(s.work) })
+	s.close.Do(func() { close(s.quit) })
 	<-s.done
 	return nil
 }
