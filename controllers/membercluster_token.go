@@ -33,6 +33,8 @@ const (
 	latestRetry  = 10 * time.Minute
 	// concurrentRenewals is how many members are asked for a token at once: one that is slow holds up few others.
 	concurrentRenewals = 4
+	// tokenLetters are those of a JSON Web Token: with them alone, a member cannot write anything else into its kubeconfig than a token.
+	tokenLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 )
 
 // TokenFleet is what the renewal of tokens needs of a fleet.Fleet.
@@ -145,8 +147,21 @@ func (r *TokenReconciler) renew(ctx context.Context, t renewal) (ctrl.Result, er
 	after.Data[t.key] = bytes.ReplaceAll(before.Data[t.key], []byte(t.token), []byte(token))
 	// With the resource version: a person may have written another token meanwhile.
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Patch(ctx, after, patch, client.FieldOwner(mcnv1alpha1.FieldManager)); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	switch err := r.Patch(ctx, after, patch, client.FieldOwner(mcnv1alpha1.FieldManager)); {
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil
+	case apierrors.IsConflict(err):
+		return ctrl.Result{}, err
+	case err != nil:
+		r.metrics.renewed(t.member, renewalFailed)
+		why := "the hub's API server fails"
+		if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
+			why = "the hub's API server says " + string(reason)
+		}
+		log.Info("Token cannot be written", "reason", why, "until", t.life.end)
+		r.notes.set(t.member, fmt.Sprintf("the token in Secret %s/%s ends at %s, and another one cannot be written there (%s): look for an admission policy, or whether the Secret is immutable",
+			t.secret.Namespace, t.secret.Name, t.life.end.UTC().Format(time.RFC3339), why))
+		return again, nil
 	}
 	r.mu.Lock()
 	r.renewed[t.member] = r.Now()
@@ -174,7 +189,7 @@ func askToken(ctx context.Context, connection *fleet.Connection, t renewal) (tok
 		return "", end, errors.New("the API server does not give one")
 	}
 	life, err := lifeOf(request.Status.Token, t.life.subject)
-	if err != nil || !life.end.After(t.life.end) || strings.ContainsFunc(request.Status.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+	if err != nil || !life.end.After(t.life.end) || strings.ContainsFunc(request.Status.Token, func(c rune) bool { return !strings.ContainsRune(tokenLetters, c) }) {
 		return "", end, errors.New("what the API server gives is no token of the account that is good for longer")
 	}
 	return request.Status.Token, life.end, nil
