@@ -109,6 +109,12 @@ func newRoot(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetIn(streams.In)
 	root.SetHelpTemplate(helpTemplate)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		// A command that is misspelt has no flags: that it is none is what to say.
+		if c == root {
+			if unknown := knownVerb(c, c.Flags().Args()); unknown != nil {
+				return unknown
+			}
+		}
 		return usagef("%w; see %q", err, c.CommandPath()+" --help")
 	})
 	root.AddCommand(newRegister(streams), newUnregister(streams), newVersion(streams), newCompletion(streams))

@@ -32,6 +32,7 @@ func TestExitCodes(t *testing.T) {
 		"version":                            {},
 		"foo":                                {exitUsage, `"foo" is no command of kubectl mcn; see "kubectl mcn --help"`},
 		"registr":                            {exitUsage, "(is register meant?)"},
+		"registr --name x --context y":       {exitUsage, `"registr" is no command of kubectl mcn (is register meant?)`},
 		"help foo":                           {exitUsage, `"foo" is no command of kubectl mcn`},
 		"help register foo":                  {exitUsage, `"foo" is no command of kubectl mcn register`},
 		"--colour":                           {exitUsage, "unknown flag: --colour"},
