@@ -42,6 +42,8 @@ type flags struct {
 	concurrency, maxResponse           int
 	limits                             controllers.MemberLimits
 	log                                zap.Options
+	// rest is what stands behind the flags.
+	rest []string
 }
 
 func main() {
@@ -90,12 +92,16 @@ func parse() flags {
 	flag.BoolVar(&f.version, "version", false, "print the version and exit (default false)")
 	f.log.BindFlags(flag.CommandLine)
 	flag.Parse()
+	f.rest = flag.Args()
 	return f
 }
 
 // validate says what is wrong with the flags that are not compile.Settings.
 func (f *flags) validate() error {
 	var problems []error
+	if len(f.rest) > 0 {
+		problems = append(problems, fmt.Errorf("%q is no flag, and flags after it are not read: write --flag=value, also for true and false", strings.Join(f.rest, " ")))
+	}
 	if f.settle < 0 {
 		problems = append(problems, fmt.Errorf("--settle %s: write a duration of 0 or more, such as 2s", f.settle))
 	}
@@ -105,7 +111,7 @@ func (f *flags) validate() error {
 	if f.maxResponse < 1 {
 		problems = append(problems, fmt.Errorf("--max-response %d: write 1 or more", f.maxResponse))
 	}
-	if f.limits.WriteRate <= 0 {
+	if !(f.limits.WriteRate > 0) { // so that NaN is refused
 		problems = append(problems, fmt.Errorf("--member-write-rate %g: write a number above 0", f.limits.WriteRate))
 	}
 	if f.limits.WriteBurst < 1 {

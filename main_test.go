@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,8 @@ func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
 		"--concurrency 0: write 1 or more":             func(f *flags) { f.concurrency = 0 },
 		"--max-response 0: write 1 or more":            func(f *flags) { f.maxResponse = 0 },
 		"--member-write-rate 0: write a number above":  func(f *flags) { f.limits.WriteRate = 0 },
+		"--member-write-rate NaN: write a number":      func(f *flags) { f.limits.WriteRate = math.NaN() },
+		`"false --settle 5s" is no flag, and flags`:    func(f *flags) { f.rest = []string{"false", "--settle", "5s"} },
 		"--member-write-burst 0: write 1 or more":      func(f *flags) { f.limits.WriteBurst = 0 },
 		"--member-pause-after 0: write 1 or more":      func(f *flags) { f.limits.PauseAfter = 0 },
 		"--member-pause 1ms: write a duration of 1s":   func(f *flags) { f.limits.Pause = time.Millisecond },
