@@ -20,6 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="Updates",type=string,priority=1,JSONPath=`.spec.updates`,description="Automatic, or Held: policies there stay as they are."
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes a label value on the members, so it must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit; write '-' instead of '.'"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.clusterID) || !has(self.status) || !has(self.status.clusterID) || self.spec.clusterID == self.status.clusterID",fieldPath=".spec.clusterID",message="clusterID is not the ID of the cluster that this MemberCluster stands for: write the one in status.clusterID, or leave it out; another cluster needs a MemberCluster of its own, under another name"
 type MemberCluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

@@ -17,6 +17,9 @@ import (
 
 const clusterIDMessage = "clusterID is neither changed nor removed once it is set"
 
+// connectedIDMessage begins the message of the rule that compares it with the status.
+const connectedIDMessage = "clusterID is not the ID of the cluster that this MemberCluster stands for"
+
 // newbornStatus is the status of an object that the operator has not seen. Its observedGeneration differs from the generation, which
 // is what kstatus, and with it Flux and Argo CD, calls in progress.
 const newbornStatus = `
@@ -155,6 +158,28 @@ func TestClusterIDCanBeSetLater(t *testing.T) {
 		}
 		if err := hub.Get(context.Background(), client.ObjectKeyFromObject(member), member); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestClusterIDIsThatOfTheConnectedCluster: what was written to the cluster is known by the ID in the status, and a wrong one could never be taken back.
+func TestClusterIDIsThatOfTheConnectedCluster(t *testing.T) {
+	t.Parallel()
+	member := build(t, memberBase, edit{"metadata.name", "cluster-id-connected"}, edit{"spec.clusterID", ""})
+	create(t, member)
+	member.Object["status"] = map[string]any{"clusterID": "first"}
+	if err := hub.Status().Update(context.Background(), member); err != nil {
+		t.Fatal(err)
+	}
+	for clusterID, wantMessage := range map[string]string{"typo": connectedIDMessage, "first": ""} {
+		pinned := member.DeepCopy()
+		pinned.Object["spec"].(map[string]any)["clusterID"] = clusterID
+		err := hub.Update(context.Background(), pinned, client.DryRunAll)
+		if wantMessage == "" && err != nil {
+			t.Errorf("clusterID %s: %v", clusterID, err)
+		}
+		if wantMessage != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), wantMessage)) {
+			t.Errorf("clusterID %s: got %v, want %q", clusterID, err, wantMessage)
 		}
 	}
 }
