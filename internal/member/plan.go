@@ -166,9 +166,41 @@ func (t *todo) addWrites(wants map[compile.Key]*wanted, live content, decide fun
 		}
 	}
 	byWriteOrder(writes)
+	losingFirst(writes, live)
 	for _, w := range writes {
 		t.actions = append(t.actions, action{phase: w.phase, want: w})
 	}
+}
+
+// losingFirst puts sets that lose addresses before those that only gain some: an address that passed to another pod leaves before it joins, and removals wait
+// for nothing.
+func losingFirst(writes []*wanted, live content) {
+	late := func(w *wanted) int {
+		if w.key.Kind != apply.KindSet || loses(live[w.key], w.object) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(writes, func(a, b *wanted) int {
+		if a.phase != b.phase {
+			return int(a.phase - b.phase)
+		}
+		return late(a) - late(b)
+	})
+}
+
+// loses tells whether a set on a member has an entry that it should not have.
+func loses(live, want *unstructured.Unstructured) bool {
+	if live == nil {
+		return false
+	}
+	had, _, _ := unstructured.NestedStringSlice(live.Object, "spec", "nets")
+	has, _, _ := unstructured.NestedStringSlice(want.Object, "spec", "nets")
+	keep := make(map[string]bool, len(has))
+	for _, net := range has {
+		keep[net] = true
+	}
+	return slices.ContainsFunc(had, func(net string) bool { return !keep[net] })
 }
 
 // addDrops adds removals: by phase, policies by descending order, the tier last.

@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	mcnv1alpha1 "multicloud.network/operator/api/v1alpha1"
 	"multicloud.network/operator/internal/apply"
 	"multicloud.network/operator/internal/compile"
 	"multicloud.network/operator/internal/identity"
@@ -109,5 +110,32 @@ func TestSetsThatFollowPodsAreThoseOfACompilation(t *testing.T) {
 	ix.DeletePod("aws", "ns", "one")
 	if gone := p.take(); len(gone) != 1 || gone[0].key != o.Key() || gone[0].now != nil {
 		t.Errorf("got %+v, want the removal of %v", gone, o.Key())
+	}
+}
+
+// A whole pass, too, takes addresses out before it puts others in.
+func TestAPassTakesAddressesOutFirst(t *testing.T) {
+	set := func(name string, nets ...any) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"nets": nets}}}
+		u.SetGroupVersionKind(apply.GroupVersionKind(apply.KindSet))
+		u.SetName(name)
+		u.SetLabels(map[string]string{mcnv1alpha1.NetworkLabel: "net"})
+		return u
+	}
+	n, live := &networkPlan{wants: map[compile.Key]*wanted{}}, content{}
+	want := func(u *unstructured.Unstructured) {
+		n.wants[apply.KeyOf(u)] = &wanted{key: apply.KeyOf(u), phase: phaseBase, object: u}
+	}
+	for _, u := range []*unstructured.Unstructured{set("gains", "10.0.0.2/32"), set("loses", "10.0.0.1/32", "10.0.0.3/32")} {
+		live[apply.KeyOf(u)] = u
+	}
+	want(set("a-new-one", "10.0.0.3/32"))
+	want(set("gains", "10.0.0.2/32", "10.0.0.1/32"))
+	want(set("loses", "10.0.0.4/32"))
+	for range 20 { // the plan is made from maps
+		_, actions := planNetwork("net", n, &prepared{}, live).next()
+		if len(actions) != 3 || actions[0].key().Name != "loses" {
+			t.Fatalf("the plan begins with %v, want the set that loses addresses", actions)
+		}
 	}
 }
