@@ -117,8 +117,12 @@ func (w *view) start(ctx context.Context) error {
 func (w *view) wait() { w.running.Wait() }
 
 func (w *view) report(ctx context.Context, err error) {
-	if err != nil && ctx.Err() == nil {
-		w.failed <- err
+	if err == nil {
+		return
+	}
+	select {
+	case w.failed <- err:
+	case <-ctx.Done():
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"multicloud.network/operator/internal/apply"
 	"multicloud.network/operator/internal/compile"
@@ -13,10 +14,15 @@ import (
 // errLater leaves a set to a whole pass, which knows what to do about failures.
 var errLater = errors.New("left to a whole pass")
 
-// follow takes in what changed of the sets that this member uses.
-func (w *worker) follow(changes []setChange) {
+// follow takes in what changed of the sets that this member uses, and which sources had been listed in full before.
+func (w *worker) follow(changes []setChange, synced *listed) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.synced != synced {
+		// Sets of a source that has been listed in full may be taken away now, which is for a whole pass to find.
+		w.synced = synced
+		w.wake()
+	}
 	for _, c := range changes {
 		if !w.uses[c.source] {
 			continue
@@ -72,15 +78,15 @@ func (w *worker) quick(ctx context.Context) bool {
 }
 
 // writePending writes the sets that changed: removals, then additions, then what relabelled pods left. It stops at the first failure, because an addition
-// may have to wait for a removal; the rest is found by a whole pass.
+// may have to wait for a removal; the rest is found by a whole pass. While sets may not be written they stay pending, and keep their order.
 func (w *worker) writePending(ctx context.Context, cluster *apply.Cluster) error {
+	if w.current.Frozen || w.current.Unread || w.notOurs != nil || isTaken(w.sharedErr) || !w.framed() {
+		return errLater
+	}
 	w.mu.Lock()
 	pending := w.pending
 	w.pending = nil
 	w.mu.Unlock()
-	if w.current.Frozen || w.current.Unread || w.notOurs != nil || isTaken(w.sharedErr) {
-		return errLater
-	}
 	var steps []setChange
 	for _, c := range pending {
 		w.current.replaceSet(c.key, c.now)
@@ -107,6 +113,16 @@ func (w *worker) writePending(ctx context.Context, cluster *apply.Cluster) error
 		}
 	}
 	return nil
+}
+
+// framed tells whether the tier and the guard stand. Before they do no policy needs a set, and it is not known whether the tier is somebody else's.
+func (w *worker) framed() bool {
+	for key, want := range w.current.shared {
+		if isFrame(want.object) && w.live[key] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 func compareNames(a, b compile.Key) int {
@@ -140,6 +156,14 @@ func (w *worker) writeSet(ctx context.Context, cluster *apply.Cluster, key compi
 		return nil
 	case live != nil && want != nil && apply.Equal(live, want.object):
 		return nil
+	}
+	if live == nil {
+		// Calico has to take a new set in before a permit that names it. Of others no policy waits, or no network in motion would ever get on.
+		defer func() {
+			if w.live[key] != nil {
+				w.progressOf(network).wrote[phaseBase] = time.Now()
+			}
+		}()
 	}
 	stale := w.stale[key.Kind]
 	do := action{phase: phaseBase, want: want}
@@ -178,6 +202,20 @@ func (w *worker) renew(a action) (action, bool) {
 	}
 	a.want = now
 	return a, now != nil
+}
+
+// believed returns what tells of a source whether the sets of it that are known now may lack some of its pods. It holds for those sets alone, also when the source
+// has been listed in full meanwhile; the lock is held.
+func (w *worker) believed() (unsynced func(member string) bool) {
+	var synced map[string]bool
+	if w.synced != nil {
+		synced = w.synced.members
+	}
+	followed, now := map[string]bool{}, w.m.opts.Unsynced
+	for s := range w.uses {
+		followed[s.member] = true
+	}
+	return func(member string) bool { return (followed[member] && !synced[member]) || (now != nil && now(member)) }
 }
 
 // withSets is the intent with the sets that follow pods. Its plans are its own, so that replaceSet can change them.

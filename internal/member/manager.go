@@ -105,7 +105,7 @@ func NewManager(opts Options) *Manager {
 		opts: opts, barrier: newBarrier(opts.Barrier), workers: map[string]*worker{}, ending: map[string]<-chan struct{}{}, engaged: map[string]*engagement{},
 	}
 	if opts.Pods != nil {
-		out.pods = &podSets{index: opts.Pods, settings: opts.Settings, log: opts.Log, made: map[source]map[string]*wanted{}}
+		out.pods = &podSets{index: opts.Pods, settings: opts.Settings, log: opts.Log, unsynced: opts.Unsynced, made: map[source]map[string]*wanted{}}
 	}
 	return out
 }

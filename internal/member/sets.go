@@ -27,7 +27,16 @@ type podSets struct {
 	log      logr.Logger
 	groups   map[string]compile.PodGroup
 	made     map[source]map[string]*wanted // by shard ID
+	// unsynced tells whether a member has not been listed in full; nil if none is.
+	unsynced func(member string) bool
+	// sources are the members whose pods the groups are of, and synced those of them that had been listed in full before the last take: what was taken of the others
+	// may be a part.
+	sources map[string]bool
+	synced  *listed
 }
+
+// listed are members that have been listed in full. It is never changed; where nothing changed it stays the same one.
+type listed struct{ members map[string]bool }
 
 // use makes exactly these groups known to the index.
 func (p *podSets) use(groups map[string]compile.PodGroup) {
@@ -39,7 +48,12 @@ func (p *podSets) use(groups map[string]compile.PodGroup) {
 	for _, g := range groups {
 		p.index.Register(g.Group)
 	}
-	p.groups = groups
+	p.groups, p.sources = groups, map[string]bool{}
+	for _, g := range groups {
+		for _, member := range g.Sources {
+			p.sources[member] = true
+		}
+	}
 	maps.DeleteFunc(p.made, func(s source, _ map[string]*wanted) bool {
 		g, still := groups[s.group]
 		return !still || !slices.Contains(g.Sources, s.member)
@@ -65,8 +79,22 @@ type setChange struct {
 	rank  rank
 }
 
+// look notes which sources have been listed in full. It comes before what is taken, so that all of their pods are in that.
+func (p *podSets) look() {
+	now := make(map[string]bool, len(p.sources))
+	for member := range p.sources {
+		if p.unsynced == nil || !p.unsynced(member) {
+			now[member] = true
+		}
+	}
+	if p.synced == nil || !maps.Equal(now, p.synced.members) {
+		p.synced = &listed{members: now}
+	}
+}
+
 // take returns what changed since the last call.
 func (p *podSets) take() []setChange {
+	p.look()
 	changes := p.index.Take()
 	late := slices.ContainsFunc(changes, func(c identity.Change) bool { return len(c.Late) > 0 })
 	var out []setChange
@@ -180,13 +208,10 @@ func (m *Manager) followPods(ctx context.Context) {
 	}
 }
 
-// follow hands changes to the workers whose members use them; the lock is held.
+// follow hands changes to the workers whose members use them, and which sources they may believe; the lock is held.
 func (m *Manager) follow(changes []setChange) {
-	if len(changes) == 0 {
-		return
-	}
 	for _, w := range m.workers {
-		w.follow(changes)
+		w.follow(changes, m.pods.synced)
 	}
 }
 

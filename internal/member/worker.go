@@ -51,6 +51,8 @@ type worker struct {
 	sets    map[compile.Key]*wanted
 	uses    map[source]bool
 	pending map[compile.Key]setChange
+	// synced are the sources that had been listed in full before sets was made of their pods.
+	synced *listed
 	// seenObjects is what watches saw since the last pass.
 	seenObjects sightings
 
@@ -232,6 +234,10 @@ func (w *worker) pass(ctx context.Context) time.Duration {
 		if err := w.refresh(ctx, cluster); err != nil {
 			return w.failAll(ctx, err)
 		}
+		if w.hasPending() && !w.isCleaning() {
+			// In their order, which a plan does not know. What fails is met again.
+			_ = w.writePending(ctx, cluster)
+		}
 		wrote, next := w.bring(ctx, cluster)
 		if w.outdated() || ctx.Err() != nil {
 			return 0
@@ -263,7 +269,7 @@ func (w *worker) take() bool {
 	w.recall()
 	w.lookAt = time.Now().Add(min(w.judge(), w.m.opts.Resync))
 	w.seen = w.version
-	w.current, w.pending = w.intent.withSets(w.sets, w.m.opts.Unsynced), nil
+	w.current = w.intent.withSets(w.sets, w.believed())
 	return w.clean || (w.intent != nil && !w.intent.Frozen)
 }
 
