@@ -42,8 +42,10 @@ var mutants = []mutant{
 	{"Exclusive networks come last", "internal/compile/bands.go", [][2]string{{"orderExclusive = 1000 //", "orderExclusive = 5000 //"}, {"(orderOverride - orderExclusive) / 2", "500"}}, finds(overlapCases[1])},
 	{"a local label satisfies a remote rule", "internal/compile/builder.go", [][2]string{{`NamespaceSelector: "global()",`, ""}}, (*world).impostorPasses},
 	{"ports are dropped from routes", "internal/compile/policies.go", [][2]string{{"Destination: calicov3.EntityRule{Ports: m.ports},", ""}, {"e.Ports = m.ports", ""}}, finds(vlanCases[1])},
-	{"writes come in reverse order", "internal/member/plan.go", [][2]string{{"	byWriteOrder(writes)\n", "	byWriteOrder(writes)\n	slices.Reverse(writes)\n"}}, (*world).badMoments},
-	{"permits are deleted before their successors are written", "internal/member/plan.go", [][2]string{{"t.actions = append(t.actions, drops...)", "t.actions = append(drops, t.actions...)"}}, (*world).badMoments},
+	{"writes come in reverse order", "internal/member/phase.go", [][2]string{
+		{"		return phasePermits\n	case compile.RoleDeny:\n		return phaseDenies\n", "		return phaseDenies\n	case compile.RoleDeny:\n		return phasePermits\n"},
+	}, (*world).badMoments},
+	{"objects are deleted before their successors are written", "internal/member/plan.go", [][2]string{{"t.actions = append(t.actions, drops...)", "t.actions = append(drops, t.actions...)"}}, (*world).badMoments},
 }
 
 // mutantPatience is how long a faulty operator gets to say that networks are in force.
@@ -152,18 +154,29 @@ func (w *world) impostorPasses(t *testing.T) []string {
 	return wrong
 }
 
-// badMoments creates and changes a network with the settling times of production while flows are watched that must always pass.
+// badMoments creates a network and changes its model, to and fro and with the settling times of production, while flows are watched that must always or
+// never pass, until one does what it must not.
 func (w *world) badMoments(t *testing.T) []string {
 	t.Helper()
+	models := list{flat("base", of("shop", ""), mcnv1alpha1.BoundaryClosed), vlan("base", []mcnv1alpha1.Segment{segment("all", "shop", "")}, nil)}
+	always := []string{"a/shop/web -> b/shop/api TCP/80", "b/shop/web -> b/shop/api TCP/80", "c/shop/web -> a/shop/api TCP/80", "c/shop/web -> c/shop/db TCP/80"}
+	never := []string{"a/bank/web -> b/shop/api TCP/80", "b/bank/web -> b/shop/api TCP/80", "outside1 -> c/shop/api TCP/80"}
 	w.restart(t, "--barrier=10s")
-	o := w.watch(t, []string{"a/shop/web -> b/shop/api TCP/80", "b/shop/web -> b/shop/api TCP/80"}, nil)
-	base := flat("base", of("shop", ""), mcnv1alpha1.BoundaryClosed)
-	o.at("creating")
-	w.apply(t, base)
-	w.inForceWithin(t, mutantPatience)
-	o.at("changing the model")
-	w.apply(t, vlan("base", []mcnv1alpha1.Segment{segment("all", "shop", "")}, nil))
-	w.inForceWithin(t, mutantPatience)
+	change := func(o *watcher, step string, to *mcnv1alpha1.MultiCloudNetwork) {
+		o.at(step)
+		w.apply(t, to)
+		w.inForceWithin(t, mutantPatience)
+		must(t, w.Settle(t.Context()))
+	}
+	o := w.watch(t, always, nil)
+	change(o, "the creation", models[0])
+	if _, violations := o.end(t); len(violations) > 0 {
+		return violations
+	}
+	o = w.watch(t, always, never)
+	for round := 1; round <= 4 && o.clean(); round++ {
+		change(o, fmt.Sprintf("change %d of the model", round), models[round%2])
+	}
 	_, violations := o.end(t)
 	return violations
 }

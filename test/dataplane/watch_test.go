@@ -118,6 +118,13 @@ func (o *watcher) at(step string) {
 	o.step = step
 }
 
+// clean tells whether nothing was seen yet that should not have been.
+func (o *watcher) clean() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.violations)+len(o.lost) == 0
+}
+
 // end ends the tries and returns how many there were, and what should not have been. What was lost when the machine lost packets is not counted.
 func (o *watcher) end(t *testing.T) (tries int, violations []string) {
 	t.Helper()
