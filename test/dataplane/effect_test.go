@@ -139,6 +139,9 @@ func holds(s *lab.Site, address netip.Addr) bool {
 		return false
 	}
 	return slices.ContainsFunc(list.Items, func(set calicov3.GlobalNetworkSet) bool {
-		return set.Labels[mcnv1alpha1.GroupLabel] != "" && slices.Contains(set.Spec.Nets, address.String()+"/32")
+		return set.Labels[mcnv1alpha1.GroupLabel] != "" && slices.ContainsFunc(set.Spec.Nets, func(net string) bool {
+			prefix, err := netip.ParsePrefix(net)
+			return err == nil && prefix.Contains(address)
+		})
 	})
 }

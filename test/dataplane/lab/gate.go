@@ -119,7 +119,8 @@ func (l *Lab) Settle(ctx context.Context) error {
 	if err := inParallel(l.Sites, func(s *Site) error { return l.gate.write(ctx, s) }); err != nil {
 		return err
 	}
-	return inParallel(l.gate.pods, func(p *Pod) error { return l.gate.pass(ctx, p) })
+	from := &Place{Name: gateName, Address: l.gate.source(), space: l.gate.host.space}
+	return inParallel(l.gate.pods, func(p *Pod) error { return l.gate.pass(ctx, from, p) })
 }
 
 // write writes the generation's objects to one cluster.
@@ -186,8 +187,7 @@ func retried(ctx context.Context, f func() error) error {
 }
 
 // pass waits until the generation's connection passes to a node's gate.
-func (g *gate) pass(ctx context.Context, p *Pod) error {
-	from := &Place{Name: gateName, Address: g.source(), space: g.host.space}
+func (g *gate) pass(ctx context.Context, from *Place, p *Pod) error {
 	for {
 		r, err := Flow{From: from, To: &p.Place, Protocol: TCP, Port: g.port()}.Try(50 * time.Millisecond)
 		if err == nil && r.Passed {

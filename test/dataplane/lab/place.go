@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // Place is where flows begin and end: a pod, a process on a node, or a host outside the clusters.
@@ -17,6 +18,7 @@ type Place struct {
 	Address netip.Addr
 
 	space *Space
+	ports atomic.Uint32 // how many source ports were used
 
 	mu      sync.Mutex
 	servers []interface{ Close() error }
@@ -24,6 +26,15 @@ type Place struct {
 
 // Ports are where every place listens: TCP and UDP on each.
 var Ports = []uint16{53, 80, 443, 8080}
+
+// Source ports of flows go round. A port that the kernel picks at random may be that of a flow of which the nodes remember that it was let through.
+const (
+	firstPort = 20000
+	ports     = 40000
+)
+
+// nextPort is the source port of the place's next flow.
+func (p *Place) nextPort() int { return firstPort + int(p.ports.Add(1)%ports) }
 
 // serve makes the place listen on all Ports. A server answers each connection or datagram with the address from which it sees it come.
 func (p *Place) serve(ports []uint16) error {

@@ -176,7 +176,7 @@ func (f Flow) begin(fd int) error {
 			return err
 		}
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: f.From.Address.As4()}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: f.From.Address.As4(), Port: f.From.nextPort()}); err != nil {
 		return err
 	}
 	err := unix.Connect(fd, &unix.SockaddrInet4{Addr: f.To.Address.As4(), Port: int(f.Port)})
