@@ -38,7 +38,7 @@ type publisher struct {
 
 // publish reads what changed, if the view is complete, and makes it known.
 //
-// This is the place for judgement on a view before it is believed, such as on one that lost much at once.
+// This is the place for judgement on a view before it is believed, such as on one that lost much at once; for pods, which do not pass here, it is podStore.Replace.
 func (p *publisher) publish() {
 	if p.suspended || !p.view.complete(p.ctx) {
 		return

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -99,10 +100,7 @@ func (w *worker) writePending(ctx context.Context, cluster *apply.Cluster) error
 		steps = append(steps, c)
 	}
 	slices.SortFunc(steps, func(a, b setChange) int {
-		if a.rank != b.rank {
-			return int(a.rank) - int(b.rank)
-		}
-		return compareNames(a.key, b.key)
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.key.Name, b.key.Name))
 	})
 	for _, c := range steps {
 		if ctx.Err() != nil {
@@ -123,16 +121,6 @@ func (w *worker) framed() bool {
 		}
 	}
 	return true
-}
-
-func compareNames(a, b compile.Key) int {
-	switch {
-	case a.Name < b.Name:
-		return -1
-	case a.Name > b.Name:
-		return 1
-	}
-	return 0
 }
 
 // writeSet writes one set, or removes it where want is nil. What the server answers counts as read back.
